@@ -1,0 +1,21 @@
+//! What the service is about, free of transport and database: ids, secrets, names, the policy, the decision, and the
+//! closed set of errors.
+
+pub mod access;
+pub mod action;
+pub mod base62;
+pub mod caller;
+pub mod database_url;
+pub mod decide;
+pub mod directory;
+pub mod error;
+pub mod event;
+pub mod ids;
+pub mod limiter;
+pub mod name;
+pub mod page;
+pub mod pepper;
+pub mod policy;
+pub mod secret;
+pub mod time;
+pub mod token;

@@ -1,0 +1,205 @@
+//! The decision: one pure, total function of what was presented, what was asked, the policy and the time.
+
+use super::{
+    action::Action,
+    directory::{Member, MemberState, Workspace, WorkspaceState},
+    ids::{MemberId, WorkspaceId},
+    policy::{Policy, Reach},
+    time::Timestamp,
+    token::{Token, TokenState},
+};
+
+/// A token with the member it acts as and that member's workspace, all read at one instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bearer {
+    /// The token.
+    pub token: Token,
+    /// The member.
+    pub member: Member,
+    /// The workspace.
+    pub workspace: Workspace,
+}
+
+/// What the bearer's presentation came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Presented {
+    /// Not a token of this service.
+    Malformed,
+    /// Well formed, and never issued here.
+    Unknown,
+    /// A token that was issued here.
+    Known(Box<Bearer>),
+}
+
+/// Whose the resource is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// Nobody's.
+    Nobody,
+    /// This member's.
+    Member(MemberId),
+    /// The bearer's own.
+    Bearer,
+    /// A listing, of whatever the reach admits.
+    Collection,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// What would be done.
+    pub action: Action,
+    /// Where. None, which goes with [`Owner::Bearer`] and [`Owner::Collection`] only: in the token's own workspace.
+    pub workspace_id: Option<WorkspaceId>,
+    /// To whose.
+    pub owner: Owner,
+    /// For whom the bearer asks to act; empty for nobody else.
+    pub on_behalf_of: String,
+}
+
+/// Why not: the first that applies, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DenyReason {
+    /// Not a token of this service.
+    MalformedToken,
+    /// Never issued here.
+    UnknownToken,
+    /// The workspace was deleted.
+    WorkspaceDeleted,
+    /// The member was removed.
+    MemberRemoved,
+    /// The token was revoked.
+    RevokedToken,
+    /// The token is past its expiry.
+    ExpiredToken,
+    /// The workspace is suspended.
+    WorkspaceSuspended,
+    /// The member is suspended.
+    MemberSuspended,
+    /// The bearer asked to act for someone else.
+    Impersonation,
+    /// No token of any role may do this.
+    AboveTokenCeiling,
+    /// The policy declares no such action.
+    UnknownAction,
+    /// The resource is in another workspace.
+    WrongWorkspace,
+    /// The role may not do this at all.
+    RoleNotPermitted,
+    /// The role may do this to its own only.
+    NotOwner,
+}
+
+impl DenyReason {
+    /// Whether the token is known to be good, so that the caller may be told whose it is.
+    pub fn reveals_principal(self) -> bool {
+        self >= Self::WorkspaceSuspended
+    }
+
+    /// A sentence that is safe to pass on to the bearer: one and the same for every state of the token itself, so that
+    /// nobody can use it to find out which tokens there are.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::MalformedToken
+            | Self::UnknownToken
+            | Self::WorkspaceDeleted
+            | Self::MemberRemoved
+            | Self::RevokedToken
+            | Self::ExpiredToken => "the token is not valid",
+            Self::WorkspaceSuspended => "the workspace is suspended",
+            Self::MemberSuspended => "the user is suspended",
+            Self::Impersonation => "a token may not act on behalf of another user",
+            Self::AboveTokenCeiling => "no token may do this",
+            Self::UnknownAction => "there is no such action",
+            Self::WrongWorkspace => "the token belongs to another workspace",
+            Self::RoleNotPermitted => "the user's role does not permit this",
+            Self::NotOwner => "the user's role permits this for the user's own only",
+        }
+    }
+}
+
+/// Allow or deny.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// The bearer may, this far.
+    Allow(Reach),
+    /// The bearer may not.
+    Deny(DenyReason),
+}
+
+/// Decides. Total: there is no input it has no answer for, and what it does not recognise it denies.
+pub fn decide(policy: &Policy, presented: &Presented, ask: &Ask, now: Timestamp) -> Decision {
+    let bearer = match presented {
+        Presented::Malformed => return Decision::Deny(DenyReason::MalformedToken),
+        Presented::Unknown => return Decision::Deny(DenyReason::UnknownToken),
+        Presented::Known(bearer) => bearer,
+    };
+    let verdict = authenticate(bearer, now).and_then(|()| permit(policy, bearer, ask));
+    match verdict {
+        Ok(reach) => Decision::Allow(reach),
+        Err(reason) => Decision::Deny(reason),
+    }
+}
+
+/// Whether the token is good and its member and workspace are in use.
+fn authenticate(bearer: &Bearer, now: Timestamp) -> Result<(), DenyReason> {
+    let Bearer {
+        token,
+        member,
+        workspace,
+    } = bearer;
+    if workspace.state == WorkspaceState::Deleted {
+        return Err(DenyReason::WorkspaceDeleted);
+    }
+    if member.state == MemberState::Removed {
+        return Err(DenyReason::MemberRemoved);
+    }
+    match token.state(workspace, member, now) {
+        TokenState::Revoked => return Err(DenyReason::RevokedToken),
+        TokenState::Expired => return Err(DenyReason::ExpiredToken),
+        TokenState::Active => {}
+    }
+    if workspace.state == WorkspaceState::Suspended {
+        return Err(DenyReason::WorkspaceSuspended);
+    }
+    if member.state == MemberState::Suspended {
+        return Err(DenyReason::MemberSuspended);
+    }
+    Ok(())
+}
+
+/// Whether a good token's bearer may do this, and how far.
+fn permit(policy: &Policy, bearer: &Bearer, ask: &Ask) -> Result<Reach, DenyReason> {
+    let member = &bearer.member;
+    if !ask.on_behalf_of.is_empty() && ask.on_behalf_of != member.member_id.as_str() {
+        return Err(DenyReason::Impersonation);
+    }
+    if ask.action.is_above_token_ceiling() {
+        return Err(DenyReason::AboveTokenCeiling);
+    }
+    if !policy.declares(&ask.action) {
+        return Err(DenyReason::UnknownAction);
+    }
+    let in_own_workspace = match &ask.workspace_id {
+        Some(id) => *id == member.workspace_id,
+        None => matches!(ask.owner, Owner::Bearer | Owner::Collection),
+    };
+    if !in_own_workspace {
+        return Err(DenyReason::WrongWorkspace);
+    }
+    let reach = policy
+        .reach(member.role.as_str(), &ask.action)
+        .ok_or(DenyReason::RoleNotPermitted)?;
+    let within = match &ask.owner {
+        // The further reach does not make a listing of what is none.
+        Owner::Collection => policy.is_collection(&ask.action),
+        Owner::Bearer => true,
+        Owner::Member(id) if *id == member.member_id => true,
+        Owner::Member(_) | Owner::Nobody => reach == Reach::Workspace,
+    };
+    if within {
+        Ok(reach)
+    } else {
+        Err(DenyReason::NotOwner)
+    }
+}

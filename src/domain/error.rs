@@ -1,0 +1,373 @@
+//! The closed set of things that can be wrong with a request, each with its code, stable reason, sentence and metadata.
+//!
+//! Nothing here names a transport or a database: `grpc::status` maps codes to the wire, and internal causes are logged
+//! where they arise and never become part of an [`Error`].
+
+use std::time::Duration;
+
+/// How a caller should react: a small subset of the canonical gRPC codes, mapped one to one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// The request is wrong in itself.
+    InvalidArgument,
+    /// What it names does not exist, or not for this actor.
+    NotFound,
+    /// What it would create exists.
+    AlreadyExists,
+    /// The caller or the actor may not do this.
+    PermissionDenied,
+    /// The caller did not show who it is.
+    Unauthenticated,
+    /// The state of things does not admit it now.
+    FailedPrecondition,
+    /// The record changed since it was read.
+    Aborted,
+    /// A rate is exceeded.
+    ResourceExhausted,
+    /// The field is known and its meaning not built yet.
+    Unimplemented,
+    /// Cannot be done or decided now.
+    Unavailable,
+}
+
+/// What is wrong with one field, apart from the field's name: that is added by whoever knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The stable reason.
+    pub reason: ProblemReason,
+    /// A sentence without the field's name, such as "must be at most 64 characters".
+    pub description: String,
+    /// The variables of the sentence.
+    pub metadata: Vec<(&'static str, String)>,
+}
+
+/// Why a field was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProblemReason {
+    /// It is missing or empty.
+    Required,
+    /// It is longer than its limit.
+    TooLong,
+    /// It is not of the required form.
+    Malformed,
+    /// It is a well-formed value outside its bounds.
+    OutOfRange,
+    /// It contradicts another field.
+    Conflict,
+    /// It names a role that the running policy lacks.
+    RoleUnknown,
+    /// It is not a page token made here for this filter.
+    PageTokenInvalid,
+    /// The caller acts for members and named none.
+    ActorRequired,
+}
+
+impl ProblemReason {
+    /// The stable name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Required => "FIELD_REQUIRED",
+            Self::TooLong => "FIELD_TOO_LONG",
+            Self::Malformed => "FIELD_MALFORMED",
+            Self::OutOfRange => "FIELD_OUT_OF_RANGE",
+            Self::Conflict => "FIELD_CONFLICT",
+            Self::RoleUnknown => "ROLE_UNKNOWN",
+            Self::PageTokenInvalid => "PAGE_TOKEN_INVALID",
+            Self::ActorRequired => "ACTOR_REQUIRED",
+        }
+    }
+}
+
+impl Problem {
+    /// A problem whose sentence has no variables.
+    pub fn new(reason: ProblemReason, description: impl Into<String>) -> Self {
+        Self {
+            reason,
+            description: description.into(),
+            metadata: Vec::new(),
+        }
+    }
+
+    /// The field is missing or empty.
+    pub fn required() -> Self {
+        Self::new(ProblemReason::Required, "is required")
+    }
+
+    /// The field is longer than `limit` of `unit`.
+    pub fn too_long(limit: usize, unit: &str) -> Self {
+        Self::new(
+            ProblemReason::TooLong,
+            format!("must be at most {limit} {unit}"),
+        )
+        .with("limit", limit)
+    }
+
+    /// The same problem with one more variable of its sentence.
+    #[must_use]
+    pub fn with(mut self, key: &'static str, value: impl ToString) -> Self {
+        self.metadata.push((key, value.to_string()));
+        self
+    }
+
+    /// The problem of the field with this name.
+    pub fn of(self, field: impl Into<String>) -> Violation {
+        Violation {
+            field: field.into(),
+            problem: self,
+        }
+    }
+}
+
+/// One bad field of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The field's path in the request, such as `resource.owner_id`.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// Why a request was not carried out. Displays as one sentence that is safe to send.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// One or more fields are bad: all of them are named.
+    #[error("{}", sentence(.0))]
+    Invalid(Vec<Violation>),
+    /// A field whose meaning is not built was set.
+    #[error("`{field}` is not supported yet")]
+    NotSupported {
+        /// The field's path.
+        field: &'static str,
+    },
+    /// No such workspace, or not for this actor.
+    #[error("workspace `{workspace_id}` does not exist")]
+    WorkspaceNotFound {
+        /// As asked for.
+        workspace_id: String,
+    },
+    /// No such member, or not for this actor.
+    #[error("member `{member_id}` does not exist in workspace `{workspace_id}`")]
+    MemberNotFound {
+        /// As asked for.
+        workspace_id: String,
+        /// As asked for.
+        member_id: String,
+    },
+    /// No such token, or not for this actor.
+    #[error("token `{token_id}` does not exist")]
+    TokenNotFound {
+        /// As asked for.
+        token_id: String,
+    },
+    /// The workspace exists and is not deleted.
+    #[error("workspace `{workspace_id}` exists already")]
+    WorkspaceExists {
+        /// As asked for.
+        workspace_id: String,
+    },
+    /// A live token of the member has this name.
+    #[error("a live token of this member is already named `{name}`")]
+    TokenNameTaken {
+        /// As asked for.
+        name: String,
+    },
+    /// The member has as many live tokens as allowed.
+    #[error("the member has {limit} live tokens, which is the limit")]
+    TokenLimitReached {
+        /// The limit.
+        limit: u64,
+    },
+    /// The workspace is suspended.
+    #[error("workspace `{workspace_id}` is suspended")]
+    WorkspaceSuspended {
+        /// Which.
+        workspace_id: String,
+    },
+    /// The workspace was deleted.
+    #[error("workspace `{workspace_id}` was deleted")]
+    WorkspaceDeleted {
+        /// Which.
+        workspace_id: String,
+    },
+    /// The member is suspended.
+    #[error("member `{member_id}` is suspended")]
+    MemberSuspended {
+        /// Which.
+        member_id: String,
+    },
+    /// The member was removed.
+    #[error("member `{member_id}` was removed")]
+    MemberRemoved {
+        /// Which.
+        member_id: String,
+    },
+    /// The record changed since its etag was read.
+    #[error("the record has changed: its etag is `{etag}`")]
+    EtagMismatch {
+        /// The record's etag now.
+        etag: String,
+    },
+    /// The actor may see the target and not do this to it.
+    #[error("member `{actor_id}` may not do this for another member")]
+    ActorNotPermitted {
+        /// The actor.
+        actor_id: String,
+    },
+    /// The caller lacks a grant.
+    #[error("caller `{caller}` lacks the grant `{grant}`")]
+    GrantMissing {
+        /// The caller.
+        caller: String,
+        /// The grant that would do.
+        grant: String,
+    },
+    /// The caller showed no credential.
+    #[error("a credential is required: send a service key as `x-countersign-key`")]
+    CredentialMissing,
+    /// The caller's credential is not one that is known here.
+    #[error("the credential is not valid")]
+    CredentialInvalid,
+    /// The caller showed more than one credential.
+    #[error("send exactly one credential")]
+    CredentialAmbiguous,
+    /// Too many requests of a limited kind.
+    #[error("too many requests: at most {per_second} in a second")]
+    TooManyRequests {
+        /// The sustained rate.
+        per_second: u32,
+        /// When another may be admitted.
+        retry_after: Duration,
+    },
+    /// Cannot be done or decided now. The cause was logged.
+    #[error("cannot be done now: try again")]
+    Unavailable,
+    /// The connection was lost while the change was being committed.
+    #[error("the outcome is unknown: the change may or may not have been made, so read it back")]
+    OutcomeUnknown,
+    /// A stored record needs rules that this version does not know.
+    #[error("a stored record needs a newer version of this service")]
+    NewerRulesNeeded,
+}
+
+impl Error {
+    /// The error of a single bad field.
+    pub fn field(field: impl Into<String>, problem: Problem) -> Self {
+        Self::Invalid(vec![problem.of(field)])
+    }
+
+    /// How the caller should react.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Invalid(_) => Code::InvalidArgument,
+            Self::NotSupported { .. } => Code::Unimplemented,
+            Self::WorkspaceNotFound { .. }
+            | Self::MemberNotFound { .. }
+            | Self::TokenNotFound { .. } => Code::NotFound,
+            Self::WorkspaceExists { .. } | Self::TokenNameTaken { .. } => Code::AlreadyExists,
+            Self::TokenLimitReached { .. }
+            | Self::WorkspaceSuspended { .. }
+            | Self::WorkspaceDeleted { .. }
+            | Self::MemberSuspended { .. }
+            | Self::MemberRemoved { .. } => Code::FailedPrecondition,
+            Self::EtagMismatch { .. } => Code::Aborted,
+            Self::ActorNotPermitted { .. } | Self::GrantMissing { .. } => Code::PermissionDenied,
+            Self::CredentialMissing | Self::CredentialInvalid | Self::CredentialAmbiguous => {
+                Code::Unauthenticated
+            }
+            Self::TooManyRequests { .. } => Code::ResourceExhausted,
+            Self::Unavailable | Self::OutcomeUnknown | Self::NewerRulesNeeded => Code::Unavailable,
+        }
+    }
+
+    /// The stable machine-readable reason. Of several bad fields, the first one's.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid(violations) => violations
+                .first()
+                .map_or("INVALID", |violation| violation.problem.reason.as_str()),
+            Self::NotSupported { .. } => "FIELD_NOT_SUPPORTED",
+            Self::WorkspaceNotFound { .. } => "WORKSPACE_NOT_FOUND",
+            Self::MemberNotFound { .. } => "MEMBER_NOT_FOUND",
+            Self::TokenNotFound { .. } => "TOKEN_NOT_FOUND",
+            Self::WorkspaceExists { .. } => "WORKSPACE_EXISTS",
+            Self::TokenNameTaken { .. } => "TOKEN_NAME_TAKEN",
+            Self::TokenLimitReached { .. } => "TOKEN_LIMIT_REACHED",
+            Self::WorkspaceSuspended { .. } => "WORKSPACE_SUSPENDED",
+            Self::WorkspaceDeleted { .. } => "WORKSPACE_DELETED",
+            Self::MemberSuspended { .. } => "MEMBER_SUSPENDED",
+            Self::MemberRemoved { .. } => "MEMBER_REMOVED",
+            Self::EtagMismatch { .. } => "ETAG_MISMATCH",
+            Self::ActorNotPermitted { .. } => "ACTOR_NOT_PERMITTED",
+            Self::GrantMissing { .. } => "GRANT_MISSING",
+            Self::CredentialMissing => "CREDENTIAL_MISSING",
+            Self::CredentialInvalid => "CREDENTIAL_INVALID",
+            Self::CredentialAmbiguous => "CREDENTIAL_AMBIGUOUS",
+            Self::TooManyRequests { .. } => "TOO_MANY_REQUESTS",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
+            Self::NewerRulesNeeded => "NEWER_RULES_NEEDED",
+        }
+    }
+
+    /// Every variable of the sentence, by name.
+    pub fn metadata(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Invalid(violations) => violations.first().map_or_else(Vec::new, |violation| {
+                let mut metadata = vec![("field", violation.field.clone())];
+                metadata.extend(violation.problem.metadata.iter().cloned());
+                metadata
+            }),
+            Self::NotSupported { field } => vec![("field", (*field).to_owned())],
+            Self::WorkspaceNotFound { workspace_id }
+            | Self::WorkspaceExists { workspace_id }
+            | Self::WorkspaceSuspended { workspace_id }
+            | Self::WorkspaceDeleted { workspace_id } => {
+                vec![("workspace_id", workspace_id.clone())]
+            }
+            Self::MemberNotFound {
+                workspace_id,
+                member_id,
+            } => vec![
+                ("workspace_id", workspace_id.clone()),
+                ("member_id", member_id.clone()),
+            ],
+            Self::TokenNotFound { token_id } => vec![("token_id", token_id.clone())],
+            Self::TokenNameTaken { name } => vec![("name", name.clone())],
+            Self::TokenLimitReached { limit } => vec![("limit", limit.to_string())],
+            Self::MemberSuspended { member_id } | Self::MemberRemoved { member_id } => {
+                vec![("member_id", member_id.clone())]
+            }
+            Self::EtagMismatch { etag } => vec![("etag", etag.clone())],
+            Self::ActorNotPermitted { actor_id } => vec![("actor_id", actor_id.clone())],
+            Self::GrantMissing { caller, grant } => {
+                vec![("caller", caller.clone()), ("grant", grant.clone())]
+            }
+            Self::TooManyRequests { per_second, .. } => {
+                vec![("per_second", per_second.to_string())]
+            }
+            Self::CredentialMissing
+            | Self::CredentialInvalid
+            | Self::CredentialAmbiguous
+            | Self::Unavailable
+            | Self::OutcomeUnknown
+            | Self::NewerRulesNeeded => Vec::new(),
+        }
+    }
+
+    /// How long to wait before trying again, where that helps.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooManyRequests { retry_after, .. } => Some(*retry_after),
+            Self::Unavailable => Some(Duration::from_millis(250)),
+            _ => None,
+        }
+    }
+}
+
+fn sentence(violations: &[Violation]) -> String {
+    violations
+        .iter()
+        .map(|violation| format!("`{}` {}", violation.field, violation.problem.description))
+        .collect::<Vec<_>>()
+        .join("; ")
+}

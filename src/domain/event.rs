@@ -1,0 +1,98 @@
+//! Events: one per change, in the order in which changes took effect.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ids::Revision, time::Timestamp};
+
+/// A change about to be recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// The workspace it is about.
+    pub workspace_id: String,
+    /// The member it is about, if any.
+    pub member_id: Option<String>,
+    /// The token it is about, if any.
+    pub token_id: Option<String>,
+    /// What happened.
+    pub details: Details,
+}
+
+/// A recorded change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its position and id.
+    pub revision: Revision,
+    /// When.
+    pub at: Timestamp,
+    /// The internal service that asked for it; empty for the service itself.
+    pub caller: String,
+    /// The workspace and member it was asked for, if any.
+    pub actor: Option<(String, String)>,
+    /// The workspace it is about; empty for the first event of a feed.
+    pub workspace_id: String,
+    /// The member it is about, if any.
+    pub member_id: Option<String>,
+    /// The token it is about, if any.
+    pub token_id: Option<String>,
+    /// What happened. None for a kind that this version does not know.
+    pub details: Option<Details>,
+}
+
+/// What happened, by kind. Stored as its kind and a JSON object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Details {
+    /// The feed began.
+    FeedStarted {},
+    /// A workspace was created, or started anew.
+    WorkspaceCreated {
+        /// Its name.
+        name: String,
+        /// Whether it had been deleted before.
+        recreated: bool,
+    },
+    /// A workspace's name or state changed.
+    WorkspaceUpdated {
+        /// The new name, if it changed.
+        name: Option<String>,
+        /// The new state, if it changed.
+        state: Option<String>,
+    },
+    /// A workspace was deleted, its members with it.
+    WorkspaceDeleted {},
+    /// A member was created, or returned after removal.
+    MemberAdded {
+        /// Its role.
+        role: String,
+        /// Whether it had been removed before.
+        returned: bool,
+    },
+    /// A member's role changed.
+    MemberRoleChanged {
+        /// The role before.
+        from_role: String,
+        /// The role now.
+        to_role: String,
+    },
+    /// A member was suspended or reactivated.
+    MemberStateChanged {
+        /// The state now.
+        state: String,
+    },
+    /// A member was removed.
+    MemberRemoved {},
+    /// A token was issued.
+    TokenIssued {
+        /// Its name.
+        name: String,
+        /// When it expires, in milliseconds since the epoch.
+        expires_at: Option<i64>,
+    },
+    /// A token was revoked.
+    TokenRevoked {
+        /// Why, as given.
+        reason: String,
+        /// Whether it was named by its secret.
+        by_secret: bool,
+    },
+}

@@ -1,0 +1,133 @@
+//! The names of things: ids that the platform chooses, and ids that this service makes.
+
+use std::fmt;
+
+use super::{base62, error::Problem, error::ProblemReason};
+
+/// The longest id, in characters.
+pub const MAX_ID_LENGTH: usize = 64;
+
+fn parse_id(text: &str) -> Result<String, Problem> {
+    if text.is_empty() {
+        return Err(Problem::required());
+    }
+    if !text
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-'))
+    {
+        return Err(Problem::new(
+            ProblemReason::Malformed,
+            "must consist of `A-Z a-z 0-9 . _ : -`",
+        ));
+    }
+    if text.len() > MAX_ID_LENGTH {
+        return Err(Problem::too_long(MAX_ID_LENGTH, "characters"));
+    }
+    Ok(text.to_owned())
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes 1 to 64 characters of `A-Z a-z 0-9 . _ : -`.
+            pub fn parse(text: &str) -> Result<Self, Problem> {
+                parse_id(text).map(Self)
+            }
+
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id! {
+    /// The platform's id of a workspace.
+    WorkspaceId
+}
+id! {
+    /// The platform's id of a member, unique within its workspace.
+    MemberId
+}
+id! {
+    /// This service's id of a token. It identifies and does not authenticate.
+    TokenId
+}
+id! {
+    /// The name of a role in the policy.
+    RoleName
+}
+id! {
+    /// The configured name of an internal service that calls this one.
+    CallerName
+}
+
+impl TokenId {
+    /// A new random id of 128 bits.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        Ok(Self(format!("tok_{}", base62::encode16(random_bytes()?))))
+    }
+}
+
+/// A member, in full: a member id alone says nothing across workspaces.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MemberKey {
+    /// The workspace.
+    pub workspace_id: WorkspaceId,
+    /// The member in it.
+    pub member_id: MemberId,
+}
+
+/// The random id of an event, by which a feed is told from another that reached the same revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventId(pub [u8; 16]);
+
+impl EventId {
+    /// A new random id.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        random_bytes().map(Self)
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A position in the feed. Shown as `<number>-<start of the event's id>`, which callers must treat as opaque: after a
+/// restored backup the same number may belong to another history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revision {
+    /// The number: one more than that of the change before.
+    pub number: i64,
+    /// The event at that position.
+    pub event_id: EventId,
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-", self.number)?;
+        self.event_id.0[..8]
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Bytes from the operating system's generator.
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], getrandom::Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}

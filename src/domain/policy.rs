@@ -1,0 +1,147 @@
+//! The policy: the actions that exist and how far each role may do them, compiled into a table so that a decision is a
+//! lookup.
+
+mod file;
+
+use std::{collections::BTreeMap, fmt};
+
+use super::action::Action;
+
+/// The policy of a service that configures none.
+const EMBEDDED: &str = include_str!("policy.toml");
+
+/// How far a role may do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reach {
+    /// To the member's own.
+    Own,
+    /// To everything in the workspace.
+    Workspace,
+}
+
+/// A compiled policy. Only [`Policy::parse`] makes one, so every policy there is respects the token ceiling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Every declared action, with its column in the roles' rows.
+    actions: BTreeMap<String, DeclaredAction>,
+    roles: BTreeMap<String, Role>,
+    hash: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct DeclaredAction {
+    column: usize,
+    is_collection: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Role {
+    oversees_tokens: bool,
+    /// By the action's column.
+    reaches: Vec<Option<Reach>>,
+}
+
+/// Why a policy was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {message}")]
+pub struct PolicyFault {
+    /// The line of the file, from 1.
+    pub line: usize,
+    /// One sentence.
+    pub message: String,
+}
+
+impl Policy {
+    /// Compiles a policy file. Refuses one that is ill formed, names what it does not declare, or grants what is above the
+    /// token ceiling; all faults are told.
+    pub fn parse(text: &str) -> Result<Self, Vec<PolicyFault>> {
+        file::compile(text)
+    }
+
+    /// The default policy.
+    pub fn embedded() -> Result<Self, Vec<PolicyFault>> {
+        Self::parse(EMBEDDED)
+    }
+
+    /// Whether the action is declared.
+    pub fn declares(&self, action: &Action) -> bool {
+        self.actions.contains_key(action.as_str())
+    }
+
+    /// Whether the action is declared as one that lists a collection.
+    pub fn is_collection(&self, action: &Action) -> bool {
+        self.actions
+            .get(action.as_str())
+            .is_some_and(|declared| declared.is_collection)
+    }
+
+    /// How far the role may do the action. None: not at all, or the role or the action is not in the policy.
+    pub fn reach(&self, role: &str, action: &Action) -> Option<Reach> {
+        // The ceiling once more, at the only place a reach comes from: a policy above it cannot be made, and if one
+        // could, it would still grant nothing.
+        if action.is_above_token_ceiling() {
+            return None;
+        }
+        let declared = self.actions.get(action.as_str())?;
+        *self.roles.get(role)?.reaches.get(declared.column)?
+    }
+
+    /// Whether the policy has the role.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.roles.contains_key(role)
+    }
+
+    /// The names of the roles, in order.
+    pub fn roles(&self) -> impl Iterator<Item = &str> {
+        self.roles.keys().map(String::as_str)
+    }
+
+    /// The declared actions, in order.
+    pub fn actions(&self) -> impl Iterator<Item = &str> {
+        self.actions.keys().map(String::as_str)
+    }
+
+    /// Whether the role lists and revokes the tokens of every member of its workspace.
+    pub fn oversees_tokens(&self, role: &str) -> bool {
+        self.roles
+            .get(role)
+            .is_some_and(|role| role.oversees_tokens)
+    }
+
+    /// Names what the policy says, whatever its file looks like: 32 hexadecimal digits.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+}
+
+/// The table of reaches, an action a row and a role a column.
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = self.actions.keys().map(String::len).max().unwrap_or(0);
+        let first = first.max("oversees tokens".len());
+        let widths: Vec<usize> = self.roles.keys().map(|role| role.len().max(9)).collect();
+        let line = |f: &mut fmt::Formatter<'_>, head: &str, cells: Vec<&str>| {
+            write!(f, "{head:first$}")?;
+            for (cell, width) in cells.iter().zip(&widths) {
+                write!(f, "  {cell:width$}")?;
+            }
+            writeln!(f)
+        };
+        line(f, "action", self.roles().collect())?;
+        for (action, declared) in &self.actions {
+            let cells = self.roles.values().map(|role| {
+                match role.reaches.get(declared.column).copied().flatten() {
+                    Some(Reach::Own) => "OWN",
+                    Some(Reach::Workspace) => "WORKSPACE",
+                    None => "-",
+                }
+            });
+            line(f, action, cells.collect())?;
+        }
+        let oversight = self.roles.values().map(|role| match role.oversees_tokens {
+            true => "yes",
+            false => "no",
+        });
+        line(f, "oversees tokens", oversight.collect())
+    }
+}

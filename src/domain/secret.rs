@@ -1,0 +1,129 @@
+//! The secret of a personal access token and its printed form, `<prefix>_1_<43 digits><6 digits of checksum>`.
+//!
+//! A [`Secret`] is what is hashed; a [`SecretText`] is what the bearer holds. Neither prints itself, both are wiped when
+//! dropped, and parsing touches nothing but its input.
+
+use zeroize::Zeroizing;
+
+use super::{base62, ids::random_bytes};
+
+const VERSION: &str = "1";
+/// The digits after the prefix and the version: the secret and its checksum.
+const DIGITS: usize = base62::DIGITS_256 + base62::DIGITS_32;
+/// How many of the last characters a token's hint shows. They are all of the checksum.
+const HINT_LENGTH: usize = 4;
+
+/// The 32 random bytes that authenticate a bearer.
+pub struct Secret(Zeroizing<[u8; 32]>);
+
+/// A secret as it is shown, once, and presented.
+pub struct SecretText(Zeroizing<String>);
+
+impl Secret {
+    /// A new secret from the operating system's generator.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        Ok(Self(Zeroizing::new(random_bytes()?)))
+    }
+
+    /// The bytes, for hashing.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl SecretText {
+    /// The text, for the one answer it belongs in.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The last four characters, which may be stored and shown.
+    pub fn hint(&self) -> &str {
+        &self.0[self.0.len() - HINT_LENGTH..]
+    }
+}
+
+/// How tokens are printed and which printed forms are accepted.
+#[derive(Debug, Clone)]
+pub struct TokenFormat {
+    /// The prefix of new tokens, then the retired ones that are still accepted, each with its `_1_`.
+    heads: Vec<String>,
+}
+
+/// The default prefix of new tokens.
+pub const DEFAULT_PREFIX: &str = "csn_pat";
+
+impl Default for TokenFormat {
+    fn default() -> Self {
+        Self {
+            heads: vec![format!("{DEFAULT_PREFIX}_{VERSION}_")],
+        }
+    }
+}
+
+impl TokenFormat {
+    /// Prints with `prefix` and accepts it and `retired`. Refuses a prefix that is not `[a-z][a-z0-9_]{0,18}[a-z0-9]`,
+    /// telling which.
+    pub fn new(prefix: &str, retired: &[String]) -> Result<Self, String> {
+        let heads = std::iter::once(prefix)
+            .chain(retired.iter().map(String::as_str))
+            .map(|prefix| match is_prefix(prefix) {
+                true => Ok(format!("{prefix}_{VERSION}_")),
+                false => Err(format!(
+                    "token prefix `{prefix}` is not of the form [a-z][a-z0-9_]{{0,18}}[a-z0-9]"
+                )),
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { heads })
+    }
+
+    /// The printed form of a secret.
+    pub fn print(&self, secret: &Secret) -> SecretText {
+        let head = &self.heads[0];
+        // Sized up front: growing would leave copies of the secret behind that nothing wipes.
+        let mut text = Zeroizing::new(String::with_capacity(head.len() + DIGITS));
+        text.push_str(head);
+        let digits = Zeroizing::new(base62::encode32(secret.expose()));
+        text.extend(digits.iter().map(|&digit| char::from(digit)));
+        let checksum = crc32fast::hash(text.as_bytes());
+        text.extend(base62::encode_u32(checksum).map(char::from));
+        SecretText(text)
+    }
+
+    /// Reads what a bearer presented: the printed form, bare or after `Bearer` in any case. Anything else is malformed.
+    pub fn parse(&self, presented: &str) -> Option<Secret> {
+        let text = strip_scheme(presented);
+        let head = self.heads.iter().find(|head| text.starts_with(*head))?;
+        if text.len() != head.len() + DIGITS {
+            return None;
+        }
+        let (body, checksum) = text
+            .as_bytes()
+            .split_at_checked(text.len() - base62::DIGITS_32)?;
+        if base62::encode_u32(crc32fast::hash(body)) != checksum {
+            return None;
+        }
+        base62::decode32(&body[head.len()..]).map(|bytes| Secret(Zeroizing::new(bytes)))
+    }
+}
+
+/// Removes the `Bearer` of an `Authorization` header value (RFC 6750, section 2.1; the scheme's case does not matter).
+fn strip_scheme(presented: &str) -> &str {
+    const SCHEME: usize = "Bearer ".len();
+    match presented.split_at_checked(SCHEME) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("Bearer ") => {
+            rest.trim_start_matches(' ')
+        }
+        _ => presented,
+    }
+}
+
+fn is_prefix(prefix: &str) -> bool {
+    let bytes = prefix.as_bytes();
+    let lower = |b: &u8| b.is_ascii_lowercase();
+    let lower_or_digit = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    (2..=20).contains(&bytes.len())
+        && bytes.first().is_some_and(lower)
+        && bytes.last().is_some_and(lower_or_digit)
+        && bytes.iter().all(|b| lower_or_digit(b) || *b == b'_')
+}

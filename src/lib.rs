@@ -1,0 +1,4 @@
+//! countersign issues personal access tokens and decides what their bearers may do.
+
+pub mod domain;
+pub mod pb;
