@@ -1,6 +1,10 @@
 //! The generated API, `countersign.v1`: messages, client and server. Its documentation is in `proto/`.
 
-#![expect(clippy::allow_attributes, reason = "generated code")]
+#![expect(
+    clippy::allow_attributes,
+    clippy::too_many_lines,
+    reason = "generated code"
+)]
 
 use std::fmt;
 

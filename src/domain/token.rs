@@ -67,6 +67,17 @@ pub struct Token {
     pub revoked: Option<Revocation>,
 }
 
+/// A token with what its member's and workspace's records say of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRecord {
+    /// The token.
+    pub token: Token,
+    /// Whether it authenticates.
+    pub state: TokenState,
+    /// How it was revoked, if `state` is revoked: by itself or with a generation, whichever was first.
+    pub revocation: Option<Revocation>,
+}
+
 impl Token {
     /// Whether it authenticates at `now`, given its member and workspace at the same instant. It expires at `expires_at`,
     /// not after. Revoked wins over expired.

@@ -1,0 +1,64 @@
+//! The wire: requests into domain types, answers and errors out of them. Every handler authenticates, parses, calls and
+//! renders, and does nothing else.
+
+mod authorization_service;
+mod directory_service;
+mod event_service;
+mod fields;
+mod gate;
+mod page;
+mod reflection;
+mod render;
+mod status;
+mod token_service;
+
+use std::sync::Arc;
+
+pub use gate::Gate;
+pub use reflection::reflection;
+
+use crate::{
+    pb::{
+        authorization_service_server::AuthorizationServiceServer,
+        directory_service_server::DirectoryServiceServer, event_service_server::EventServiceServer,
+        token_service_server::TokenServiceServer,
+    },
+    service::Service,
+};
+
+/// The largest message that is read, in bytes. No field needs as much; a batch may.
+const MAX_MESSAGE: usize = 1 << 20;
+
+/// What every handler works with.
+#[derive(Clone)]
+pub struct Api {
+    service: Service,
+    gate: Arc<Gate>,
+}
+
+impl Api {
+    /// An API over this service, behind this gate.
+    pub fn new(service: Service, gate: Arc<Gate>) -> Self {
+        Self { service, gate }
+    }
+
+    /// AuthorizationService.
+    pub fn authorization(&self) -> AuthorizationServiceServer<Self> {
+        AuthorizationServiceServer::new(self.clone()).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// DirectoryService.
+    pub fn directory(&self) -> DirectoryServiceServer<Self> {
+        DirectoryServiceServer::new(self.clone()).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// EventService.
+    pub fn event(&self) -> EventServiceServer<Self> {
+        EventServiceServer::new(self.clone()).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// TokenService.
+    pub fn token(&self) -> TokenServiceServer<Self> {
+        TokenServiceServer::new(self.clone()).max_decoding_message_size(MAX_MESSAGE)
+    }
+}

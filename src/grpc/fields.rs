@@ -1,0 +1,149 @@
+//! Reading requests: each field is checked, every fault is collected, and all of them are answered at once.
+
+use std::time::Duration;
+
+use crate::{
+    domain::{
+        access,
+        caller::Caller,
+        error::{Error, Problem, ProblemReason, Violation},
+        ids::{MemberId, MemberKey, WorkspaceId},
+        page,
+        time::Timestamp,
+        token::Origin,
+    },
+    pb,
+    service::PageRequest,
+};
+
+/// The faults of one request.
+#[derive(Default)]
+pub(super) struct Fields(Vec<Violation>);
+
+impl Fields {
+    /// The value of a field, or None and its fault kept.
+    pub(super) fn read<T>(&mut self, field: &str, value: Result<T, Problem>) -> Option<T> {
+        match value {
+            Ok(value) => Some(value),
+            Err(problem) => {
+                self.0.push(problem.of(field));
+                None
+            }
+        }
+    }
+
+    /// A member named by its two fields.
+    pub(super) fn member(&mut self, workspace_id: &str, member_id: &str) -> Option<MemberKey> {
+        let workspace_id = self.read("workspace_id", WorkspaceId::parse(workspace_id));
+        let member_id = self.read("member_id", MemberId::parse(member_id));
+        Some(MemberKey {
+            workspace_id: workspace_id?,
+            member_id: member_id?,
+        })
+    }
+
+    /// On whose behalf the request is: its caller's, and the actor's if there is one.
+    pub(super) fn origin(&mut self, caller: &Caller, actor: Option<&pb::Actor>) -> Option<Origin> {
+        let actor = match actor {
+            None => None,
+            Some(actor) => {
+                let workspace_id = WorkspaceId::parse(&actor.workspace_id);
+                let workspace_id = self.read("actor.workspace_id", workspace_id);
+                let member_id = self.read("actor.member_id", MemberId::parse(&actor.member_id));
+                Some(MemberKey {
+                    workspace_id: workspace_id?,
+                    member_id: member_id?,
+                })
+            }
+        };
+        Some(Origin {
+            caller: caller.name.clone(),
+            actor,
+        })
+    }
+
+    /// The same for requests in which a caller that acts for members has to name one.
+    pub(super) fn origin_of_member(
+        &mut self,
+        caller: &Caller,
+        actor: Option<&pb::Actor>,
+    ) -> Option<Origin> {
+        let origin = self.origin(caller, actor)?;
+        let required = access::require_actor(caller, origin.actor.as_ref());
+        self.read("actor", required)?;
+        Some(origin)
+    }
+
+    /// The page that is asked for.
+    pub(super) fn page(&mut self, size: i32, token: String) -> Option<PageRequest> {
+        let size = self.read("page_size", page::parse_size(size))?;
+        Some(PageRequest { size, token })
+    }
+
+    /// The error of the faults there are.
+    pub(super) fn into_error(self) -> Error {
+        Error::Invalid(self.0)
+    }
+
+    /// Refuses if there is any fault.
+    pub(super) fn finish(self) -> Result<(), Error> {
+        match self.0.is_empty() {
+            true => Ok(()),
+            false => Err(self.into_error()),
+        }
+    }
+}
+
+/// Refuses a field whose meaning is not built yet: ignoring it would do more than was asked.
+pub(super) fn unsupported(field: &'static str, is_set: bool) -> Result<(), Error> {
+    match is_set {
+        true => Err(Error::NotSupported { field }),
+        false => Ok(()),
+    }
+}
+
+/// The one form of a flag that means something by being there.
+pub(super) fn only_true(value: bool) -> Result<(), Problem> {
+    match value {
+        true => Ok(()),
+        false => Err(Problem::new(
+            ProblemReason::Malformed,
+            "must be `true` or left out",
+        )),
+    }
+}
+
+/// An instant, to the millisecond.
+pub(super) fn timestamp(value: &prost_types::Timestamp) -> Result<Timestamp, Problem> {
+    // The bounds of `google.protobuf.Timestamp`: the years 1 to 9999.
+    let seconds = -62_135_596_800..=253_402_300_799;
+    if !seconds.contains(&value.seconds) || !(0..1_000_000_000).contains(&value.nanos) {
+        return Err(Problem::new(
+            ProblemReason::Malformed,
+            "is not a valid timestamp",
+        ));
+    }
+    Ok(Timestamp(
+        value.seconds * 1000 + i64::from(value.nanos / 1_000_000),
+    ))
+}
+
+/// A time span of at least a millisecond.
+pub(super) fn duration(value: &prost_types::Duration) -> Result<Duration, Problem> {
+    let seconds = u64::try_from(value.seconds).ok();
+    let nanos = u32::try_from(value.nanos).ok();
+    match (seconds, nanos.filter(|nanos| *nanos < 1_000_000_000)) {
+        (Some(seconds), Some(nanos)) if seconds > 0 || nanos >= 1_000_000 => {
+            Ok(Duration::from_millis(seconds.saturating_mul(1000))
+                + Duration::from_millis(u64::from(nanos / 1_000_000)))
+        }
+        (Some(_), Some(_)) => Err(Problem::new(
+            ProblemReason::OutOfRange,
+            "must be at least 1 millisecond",
+        )),
+        _ => Err(Problem::new(
+            ProblemReason::Malformed,
+            "is not a valid duration of positive length",
+        )),
+    }
+}

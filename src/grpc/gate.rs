@@ -1,0 +1,91 @@
+//! The gate: who is calling, and whether they may call this.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
+
+use tonic::{Request, metadata::MetadataMap};
+
+use crate::domain::{
+    caller::{Caller, Callers, Grant},
+    error::Error,
+    ids::CallerName,
+    limiter::Limiter,
+    time::Clock,
+};
+
+/// The metadata key of a service key.
+const KEY: &str = "x-countersign-key";
+/// The metadata key of what other credentials come in. None of them is accepted: not a personal access token either.
+const AUTHORIZATION: &str = "authorization";
+
+/// How many failed authentications a peer may have in a second.
+const FAILURES_PER_SECOND: u32 = 10;
+/// How many requests by secret a caller may make in a second: they could be used to try secrets.
+const BY_SECRET_PER_SECOND: u32 = 20;
+
+/// Admits callers.
+pub struct Gate {
+    callers: Callers,
+    failures: Limiter<IpAddr>,
+    by_secret: Limiter<CallerName>,
+    clock: Clock,
+}
+
+impl Gate {
+    /// A gate for these callers.
+    pub fn new(callers: Callers, clock: Clock) -> Self {
+        Self {
+            callers,
+            failures: Limiter::new(FAILURES_PER_SECOND),
+            by_secret: Limiter::new(BY_SECRET_PER_SECOND),
+            clock,
+        }
+    }
+
+    /// The caller of this request, if it has at least one of these grants.
+    pub fn admit<T>(&self, request: &Request<T>, grants: &[Grant]) -> Result<Arc<Caller>, Error> {
+        let caller = self.authenticate(request)?;
+        caller.require_any(grants)?;
+        Ok(caller)
+    }
+
+    /// The caller of this request, whatever it may do.
+    pub fn authenticate<T>(&self, request: &Request<T>) -> Result<Arc<Caller>, Error> {
+        let error = match self.identify(request.metadata()) {
+            Ok(caller) => return Ok(caller),
+            Err(error) => error,
+        };
+        let peer = request
+            .remote_addr()
+            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |addr| addr.ip());
+        self.failures.admit(peer, self.clock.now())?;
+        tracing::warn!(peer = %peer, reason = error.reason(), "a caller was not authenticated");
+        Err(error)
+    }
+
+    /// Counts a request by secret against its caller's limit.
+    pub fn limit_by_secret(&self, caller: &Caller) -> Result<(), Error> {
+        self.by_secret.admit(caller.name.clone(), self.clock.now())
+    }
+
+    fn identify(&self, metadata: &MetadataMap) -> Result<Arc<Caller>, Error> {
+        if let Callers::Open(caller) = &self.callers {
+            return Ok(Arc::clone(caller));
+        }
+        let mut keys = metadata.get_all(KEY).iter();
+        let (first, second) = (keys.next(), keys.next());
+        let other = metadata.get(AUTHORIZATION);
+        match (first, second, other) {
+            (None, _, None) => Err(Error::CredentialMissing),
+            (None, _, Some(_)) => Err(Error::CredentialInvalid),
+            (Some(key), None, None) => key
+                .to_str()
+                .ok()
+                .and_then(|key| self.callers.find_by_key(key))
+                .ok_or(Error::CredentialInvalid),
+            (Some(_), _, _) => Err(Error::CredentialAmbiguous),
+        }
+    }
+}

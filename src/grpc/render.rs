@@ -1,0 +1,233 @@
+//! Domain types as messages.
+
+use crate::{
+    domain::{
+        decide::{Decision, DenyReason},
+        directory::{Member, MemberState, Workspace, WorkspaceState, etag},
+        event::{Details, Event},
+        ids::MemberKey,
+        policy::Reach,
+        time::Timestamp,
+        token::{Origin, TokenRecord, TokenState},
+    },
+    pb::{self, event::Details as DetailsForm},
+    service::{Issued, Principal, Verdict},
+};
+
+pub(super) fn issued(issued: &Issued) -> pb::IssueTokenResponse {
+    let warnings = match issued.record.token.expires_at {
+        Some(_) => Vec::new(),
+        None => vec![pb::Warning {
+            kind: pb::WarningKind::NoExpiry.into(),
+            message: "the token never expires: an expiry limits what a leak can do".to_owned(),
+        }],
+    };
+    pb::IssueTokenResponse {
+        token: Some(token(&issued.record)),
+        secret: issued.secret.expose().to_owned(),
+        warnings,
+        revision: issued.revision.to_string(),
+    }
+}
+
+pub(super) fn token(record: &TokenRecord) -> pb::Token {
+    let token = &record.token;
+    let revocation = record.revocation.as_ref();
+    pb::Token {
+        token_id: token.token_id.to_string(),
+        workspace_id: token.member.workspace_id.to_string(),
+        member_id: token.member.member_id.to_string(),
+        name: token.name.clone(),
+        hint: token.hint.clone(),
+        state: match record.state {
+            TokenState::Active => pb::TokenState::Active,
+            TokenState::Expired => pb::TokenState::Expired,
+            TokenState::Revoked => pb::TokenState::Revoked,
+        }
+        .into(),
+        created_at: Some(timestamp(token.created_at)),
+        expires_at: token.expires_at.map(timestamp),
+        revoked_at: revocation.map(|revocation| timestamp(revocation.at)),
+        revoked_by: revocation.map(|revocation| revoked_by(&revocation.by)),
+        revoke_reason: revocation.map_or_else(String::new, |revocation| revocation.reason.clone()),
+    }
+}
+
+fn revoked_by(origin: &Origin) -> pb::RevokedBy {
+    pb::RevokedBy {
+        caller: origin.caller.to_string(),
+        actor: origin.actor.as_ref().map(actor),
+    }
+}
+
+fn actor(key: &MemberKey) -> pb::Actor {
+    pb::Actor {
+        workspace_id: key.workspace_id.to_string(),
+        member_id: key.member_id.to_string(),
+    }
+}
+
+pub(super) fn verdict(verdict: Verdict) -> pb::AuthorizeResponse {
+    pb::AuthorizeResponse {
+        decision: Some(decision(verdict.decision)),
+        principal: verdict.principal.map(principal),
+        revision: verdict
+            .revision
+            .map_or_else(String::new, |revision| revision.to_string()),
+    }
+}
+
+fn decision(decision: Decision) -> pb::Decision {
+    match decision {
+        Decision::Allow(reach) => pb::Decision {
+            outcome: pb::Outcome::Allow.into(),
+            reason: pb::DenyReason::Unspecified.into(),
+            message: "allowed".to_owned(),
+            reach: match reach {
+                Reach::Own => pb::Reach::Own,
+                Reach::Workspace => pb::Reach::Workspace,
+            }
+            .into(),
+        },
+        Decision::Deny(reason) => pb::Decision {
+            outcome: pb::Outcome::Deny.into(),
+            reason: deny_reason(reason).into(),
+            message: reason.message().to_owned(),
+            reach: pb::Reach::Unspecified.into(),
+        },
+    }
+}
+
+fn deny_reason(reason: DenyReason) -> pb::DenyReason {
+    match reason {
+        DenyReason::MalformedToken => pb::DenyReason::MalformedToken,
+        DenyReason::UnknownToken => pb::DenyReason::UnknownToken,
+        DenyReason::WorkspaceDeleted => pb::DenyReason::WorkspaceDeleted,
+        DenyReason::MemberRemoved => pb::DenyReason::MemberRemoved,
+        DenyReason::RevokedToken => pb::DenyReason::RevokedToken,
+        DenyReason::ExpiredToken => pb::DenyReason::ExpiredToken,
+        DenyReason::WorkspaceSuspended => pb::DenyReason::WorkspaceSuspended,
+        DenyReason::MemberSuspended => pb::DenyReason::MemberSuspended,
+        DenyReason::Impersonation => pb::DenyReason::Impersonation,
+        DenyReason::AboveTokenCeiling => pb::DenyReason::AboveTokenCeiling,
+        DenyReason::UnknownAction => pb::DenyReason::UnknownAction,
+        DenyReason::WrongWorkspace => pb::DenyReason::WrongWorkspace,
+        DenyReason::RoleNotPermitted => pb::DenyReason::RoleNotPermitted,
+        DenyReason::NotOwner => pb::DenyReason::NotOwner,
+    }
+}
+
+fn principal(principal: Principal) -> pb::Principal {
+    pb::Principal {
+        workspace_id: principal.member.workspace_id.to_string(),
+        member_id: principal.member.member_id.to_string(),
+        role: principal.role.to_string(),
+        token_id: principal.token_id.to_string(),
+        token_name: principal.token_name,
+        expires_at: principal.expires_at.map(timestamp),
+    }
+}
+
+pub(super) fn workspace(workspace: &Workspace) -> pb::Workspace {
+    pb::Workspace {
+        workspace_id: workspace.workspace_id.to_string(),
+        name: workspace.name.clone(),
+        state: workspace_state(workspace.state).into(),
+        created_at: Some(timestamp(workspace.created_at)),
+        updated_at: Some(timestamp(workspace.updated_at)),
+        etag: etag(workspace.version),
+    }
+}
+
+fn workspace_state(state: WorkspaceState) -> pb::WorkspaceState {
+    match state {
+        WorkspaceState::Active => pb::WorkspaceState::Active,
+        WorkspaceState::Suspended => pb::WorkspaceState::Suspended,
+        WorkspaceState::Deleted => pb::WorkspaceState::Deleted,
+    }
+}
+
+pub(super) fn member(member: &Member) -> pb::Member {
+    pb::Member {
+        workspace_id: member.workspace_id.to_string(),
+        member_id: member.member_id.to_string(),
+        role: member.role.to_string(),
+        state: member_state(member.state).into(),
+        created_at: Some(timestamp(member.created_at)),
+        updated_at: Some(timestamp(member.updated_at)),
+        etag: etag(member.version),
+    }
+}
+
+fn member_state(state: MemberState) -> pb::MemberState {
+    match state {
+        MemberState::Active => pb::MemberState::Active,
+        MemberState::Suspended => pb::MemberState::Suspended,
+        MemberState::Removed => pb::MemberState::Removed,
+    }
+}
+
+pub(super) fn event(event: &Event) -> pb::Event {
+    let actor = event
+        .actor
+        .clone()
+        .map(|(workspace_id, member_id)| pb::Actor {
+            workspace_id,
+            member_id,
+        });
+    pb::Event {
+        revision: event.revision.to_string(),
+        event_id: event.revision.event_id.to_string(),
+        occurred_at: Some(timestamp(event.at)),
+        caller: event.caller.clone(),
+        actor,
+        workspace_id: event.workspace_id.clone(),
+        member_id: event.member_id.clone().unwrap_or_default(),
+        token_id: event.token_id.clone().unwrap_or_default(),
+        details: event.details.clone().map(details),
+    }
+}
+
+fn details(details: Details) -> DetailsForm {
+    match details {
+        Details::FeedStarted {} => DetailsForm::FeedStarted(pb::FeedStarted {}),
+        Details::WorkspaceCreated { name, recreated } => {
+            DetailsForm::WorkspaceCreated(pb::WorkspaceCreated { name, recreated })
+        }
+        Details::WorkspaceUpdated { name, state } => {
+            let state = state.as_deref().and_then(WorkspaceState::parse);
+            DetailsForm::WorkspaceUpdated(pb::WorkspaceUpdated {
+                name,
+                state: state.map(|state| workspace_state(state).into()),
+            })
+        }
+        Details::WorkspaceDeleted {} => DetailsForm::WorkspaceDeleted(pb::WorkspaceDeleted {}),
+        Details::MemberAdded { role, returned } => {
+            DetailsForm::MemberAdded(pb::MemberAdded { role, returned })
+        }
+        Details::MemberRoleChanged { from_role, to_role } => {
+            DetailsForm::MemberRoleChanged(pb::MemberRoleChanged { from_role, to_role })
+        }
+        Details::MemberStateChanged { state } => {
+            let state = MemberState::parse(&state);
+            DetailsForm::MemberStateChanged(pb::MemberStateChanged {
+                state: state.map_or(0, |state| member_state(state).into()),
+            })
+        }
+        Details::MemberRemoved {} => DetailsForm::MemberRemoved(pb::MemberRemoved {}),
+        Details::TokenIssued { name, expires_at } => {
+            let expires_at = expires_at.map(|at| timestamp(Timestamp(at)));
+            DetailsForm::TokenIssued(pb::TokenIssued { name, expires_at })
+        }
+        Details::TokenRevoked { reason, by_secret } => {
+            DetailsForm::TokenRevoked(pb::TokenRevoked { reason, by_secret })
+        }
+    }
+}
+
+fn timestamp(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: at.0.div_euclid(1000),
+        nanos: i32::try_from(at.0.rem_euclid(1000) * 1_000_000).unwrap_or(0),
+    }
+}

@@ -1,0 +1,235 @@
+//! TokenService on the wire.
+
+use tonic::{Request, Response, Status};
+use zeroize::Zeroizing;
+
+use super::{
+    Api,
+    fields::{Fields, duration, only_true, timestamp, unsupported},
+    page, render,
+};
+use crate::{
+    domain::{
+        caller::{Caller, Grant},
+        error::{Error, Problem, ProblemReason},
+        ids::{MemberId, TokenId, WorkspaceId},
+        name::{Name, parse_reason},
+        token::{Origin, TokenState},
+    },
+    pb::{
+        self, GetTokenRequest, GetTokenResponse, IssueTokenRequest, IssueTokenResponse,
+        ListTokensRequest, ListTokensResponse, RevokeTokenRequest, RevokeTokenResponse,
+        get_token_request::Target as GetTarget, issue_token_request::Expiry as ExpiryForm,
+        revoke_token_request::Target as RevokeTarget, token_service_server::TokenService,
+    },
+    service::{
+        Expiry, IssueRequest, ListRequest, RevokeRequest, Service, TokenTarget, cursor_after,
+    },
+};
+
+/// Whoever may do anything with tokens may have one revoked whose secret it holds.
+const MAY_REVOKE_BY_SECRET: [Grant; 4] = [
+    Grant::TokensRevoke,
+    Grant::TokensIssue,
+    Grant::TokensRead,
+    Grant::Authorize,
+];
+
+#[tonic::async_trait]
+impl TokenService for Api {
+    async fn issue_token(
+        &self,
+        request: Request<IssueTokenRequest>,
+    ) -> Result<Response<IssueTokenResponse>, Status> {
+        let caller = self.gate.admit(&request, &[Grant::TokensIssue])?;
+        let issue = parse_issue(&caller, &request.into_inner())?;
+        let issued = self.service.issue_token(issue).await?;
+        Ok(Response::new(render::issued(&issued)))
+    }
+
+    async fn revoke_token(
+        &self,
+        request: Request<RevokeTokenRequest>,
+    ) -> Result<Response<RevokeTokenResponse>, Status> {
+        let by_id = matches!(request.get_ref().target, Some(RevokeTarget::TokenId(_)));
+        let grants: &[Grant] = match by_id {
+            true => &[Grant::TokensRevoke],
+            false => &MAY_REVOKE_BY_SECRET,
+        };
+        let caller = self.gate.admit(&request, grants)?;
+        if !by_id {
+            self.gate.limit_by_secret(&caller)?;
+        }
+        let revoke = parse_revoke(&self.service, &caller, request.into_inner())?;
+        let (record, revision) = self.service.revoke_token(revoke).await?;
+        let record = record.filter(|_| by_id || caller.has(Grant::TokensRead));
+        Ok(Response::new(RevokeTokenResponse {
+            token: record.as_ref().map(render::token),
+            revision: revision.to_string(),
+        }))
+    }
+
+    async fn get_token(
+        &self,
+        request: Request<GetTokenRequest>,
+    ) -> Result<Response<GetTokenResponse>, Status> {
+        let by_id = matches!(request.get_ref().target, Some(GetTarget::TokenId(_)));
+        let grants: &[Grant] = match by_id {
+            true => &[Grant::TokensRead],
+            false => &[Grant::TokensRead, Grant::TokensRevoke],
+        };
+        let caller = self.gate.admit(&request, grants)?;
+        if !by_id {
+            self.gate.limit_by_secret(&caller)?;
+        }
+        let (origin, target) = parse_get(&self.service, &caller, request.into_inner())?;
+        let record = self.service.get_token(&origin, &target).await?;
+        let record = record.filter(|_| caller.has(Grant::TokensRead));
+        Ok(Response::new(GetTokenResponse {
+            token: record.as_ref().map(render::token),
+        }))
+    }
+
+    async fn list_tokens(
+        &self,
+        request: Request<ListTokensRequest>,
+    ) -> Result<Response<ListTokensResponse>, Status> {
+        let caller = self.gate.admit(&request, &[Grant::TokensRead])?;
+        let list = parse_list(&caller, request.into_inner())?;
+        let found = self.service.list_tokens(list).await?;
+        let (tokens, next_page_token) =
+            page::render(&self.service, found, cursor_after, render::token);
+        Ok(Response::new(ListTokensResponse {
+            tokens,
+            next_page_token,
+        }))
+    }
+}
+
+fn parse_issue(caller: &Caller, request: &IssueTokenRequest) -> Result<IssueRequest, Error> {
+    unsupported("scopes", !request.scopes.is_empty())?;
+    unsupported("allowed_cidrs", !request.allowed_cidrs.is_empty())?;
+    unsupported("request_id", !request.request_id.is_empty())?;
+    let mut fields = Fields::default();
+    let member = fields.member(&request.workspace_id, &request.member_id);
+    let name = fields.read("name", Name::parse(&request.name));
+    let expiry = match &request.expiry {
+        None => Some(Expiry::Never),
+        Some(ExpiryForm::ExpiresAt(at)) => fields.read("expires_at", timestamp(at)).map(Expiry::At),
+        Some(ExpiryForm::Ttl(ttl)) => fields.read("ttl", duration(ttl)).map(Expiry::After),
+        Some(ExpiryForm::Never(flag)) => fields
+            .read("never", only_true(*flag))
+            .map(|()| Expiry::Never),
+    };
+    let origin = fields.origin_of_member(caller, request.actor.as_ref());
+    match (member, name, expiry, origin) {
+        (Some(member), Some(name), Some(expiry), Some(origin)) => Ok(IssueRequest {
+            origin,
+            member,
+            name,
+            expiry,
+        }),
+        _ => Err(fields.into_error()),
+    }
+}
+
+fn parse_revoke(
+    service: &Service,
+    caller: &Caller,
+    request: RevokeTokenRequest,
+) -> Result<RevokeRequest, Error> {
+    unsupported("request_id", !request.request_id.is_empty())?;
+    unsupported("wait_for_replicas", request.wait_for_replicas)?;
+    let mut fields = Fields::default();
+    let target = match request.target {
+        None => fields.read("target", Err(Problem::required())),
+        Some(RevokeTarget::TokenId(id)) => target_by_id(&mut fields, &id),
+        Some(RevokeTarget::Secret(secret)) => Some(target_by_secret(service, secret)),
+    };
+    let reason = fields.read("reason", parse_reason(&request.reason));
+    let origin = match target {
+        Some(TokenTarget::Secret(_)) => fields.origin(caller, request.actor.as_ref()),
+        _ => fields.origin_of_member(caller, request.actor.as_ref()),
+    };
+    match (origin, target, reason) {
+        (Some(origin), Some(target), Some(reason)) => Ok(RevokeRequest {
+            origin,
+            target,
+            reason,
+        }),
+        _ => Err(fields.into_error()),
+    }
+}
+
+fn parse_get(
+    service: &Service,
+    caller: &Caller,
+    request: GetTokenRequest,
+) -> Result<(Origin, TokenTarget), Error> {
+    let mut fields = Fields::default();
+    let target = match request.target {
+        None => fields.read("target", Err(Problem::required())),
+        Some(GetTarget::TokenId(id)) => target_by_id(&mut fields, &id),
+        Some(GetTarget::Secret(secret)) => Some(target_by_secret(service, secret)),
+    };
+    let origin = match target {
+        Some(TokenTarget::Secret(_)) => fields.origin(caller, request.actor.as_ref()),
+        _ => fields.origin_of_member(caller, request.actor.as_ref()),
+    };
+    origin.zip(target).ok_or_else(|| fields.into_error())
+}
+
+fn target_by_id(fields: &mut Fields, id: &str) -> Option<TokenTarget> {
+    fields
+        .read("token_id", TokenId::parse(id))
+        .map(TokenTarget::Id)
+}
+
+fn target_by_secret(service: &Service, secret: String) -> TokenTarget {
+    service.target_by_secret(&Zeroizing::new(secret))
+}
+
+fn parse_list(caller: &Caller, request: ListTokensRequest) -> Result<ListRequest, Error> {
+    unsupported("expires_before", request.expires_before.is_some())?;
+    unsupported("unused_since", request.unused_since.is_some())?;
+    let mut fields = Fields::default();
+    let workspace_id = fields.read("workspace_id", WorkspaceId::parse(&request.workspace_id));
+    let member_id = match request.member_id.is_empty() {
+        true => Some(None),
+        false => fields
+            .read("member_id", MemberId::parse(&request.member_id))
+            .map(Some),
+    };
+    let states = request
+        .states
+        .iter()
+        .map(|&state| token_state(state))
+        .collect();
+    let states = fields.read("states", states);
+    let origin = fields.origin_of_member(caller, request.actor.as_ref());
+    let page = fields.page(request.page_size, request.page_token);
+    match (origin, workspace_id, member_id, states, page) {
+        (Some(origin), Some(workspace_id), Some(member_id), Some(states), Some(page)) => {
+            Ok(ListRequest {
+                origin,
+                workspace_id,
+                member_id,
+                states,
+                page,
+            })
+        }
+        _ => Err(fields.into_error()),
+    }
+}
+
+fn token_state(state: i32) -> Result<TokenState, Problem> {
+    match pb::TokenState::try_from(state) {
+        Ok(pb::TokenState::Active) => Ok(TokenState::Active),
+        Ok(pb::TokenState::Expired) => Ok(TokenState::Expired),
+        Ok(pb::TokenState::Revoked) => Ok(TokenState::Revoked),
+        Ok(pb::TokenState::Unspecified) | Err(_) => Err(Problem::new(
+            ProblemReason::Malformed,
+            "must be ACTIVE, EXPIRED or REVOKED",
+        )),
+    }
+}

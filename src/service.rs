@@ -1,0 +1,115 @@
+//! What each RPC means, in terms of the domain and the store. Knows nothing of the wire.
+
+mod authorize;
+mod directory;
+mod events;
+mod tokens;
+
+use std::sync::Arc;
+
+pub use authorize::{Principal, Verdict};
+pub use directory::{
+    MemberChange, MemberCommand, WorkspaceChange, WorkspaceCommand, WorkspaceUpdate,
+};
+pub use tokens::{
+    Expiry, IssueRequest, Issued, ListRequest, RevokeRequest, TokenTarget, cursor_after,
+};
+
+use crate::{
+    domain::{
+        access::Authority,
+        error::{Error, Problem},
+        page,
+        pepper::PepperRing,
+        policy::Policy,
+        secret::TokenFormat,
+        time::Clock,
+        token::Origin,
+    },
+    store::{Abort, Connection, Session, Store},
+};
+
+/// The service, shared by all that serve it.
+#[derive(Clone)]
+pub struct Service(Arc<Parts>);
+
+/// What the service is made of.
+pub struct Parts {
+    /// Where everything is kept.
+    pub store: Store,
+    /// Who may do what.
+    pub policy: Policy,
+    /// How tokens are printed and parsed.
+    pub format: TokenFormat,
+    /// The keys under which secrets are hashed.
+    pub ring: PepperRing,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// One page of a list.
+pub struct Page<T> {
+    /// The items, in order.
+    pub items: Vec<T>,
+    /// Whether there are more after them.
+    pub has_more: bool,
+    /// What the page tokens of this list are bound to.
+    pub filter: String,
+}
+
+/// Which page of a list is asked for.
+pub struct PageRequest {
+    /// At most this many.
+    pub size: u64,
+    /// The token of the page before; empty for the first page.
+    pub token: String,
+}
+
+impl Service {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// The token that asks for the page after this cursor.
+    pub fn page_token(&self, filter: &str, cursor: &str) -> String {
+        page::seal(&self.0.ring, filter, cursor)
+    }
+
+    /// The cursor of a page request, if it is not for the first page.
+    fn cursor(&self, filter: &str, page: &PageRequest) -> Result<Option<String>, Error> {
+        if page.token.is_empty() {
+            return Ok(None);
+        }
+        page::open(&self.0.ring, filter, &page.token)
+            .map(Some)
+            .map_err(|problem: Problem| Error::field("page_token", problem))
+    }
+
+    /// On whose authority a request with this origin is carried out.
+    async fn authority<C: Connection>(
+        &self,
+        session: &Session<C>,
+        origin: &Origin,
+    ) -> Result<Authority, Abort> {
+        let Some(actor) = &origin.actor else {
+            return Ok(Authority::Platform);
+        };
+        let record = session.find_member(actor).await?;
+        Ok(Authority::of_actor(record.as_ref(), &self.0.policy))
+    }
+}
+
+impl<T> Page<T> {
+    /// A page out of the items that were found when one more than its size was asked for.
+    fn cut(mut found: Vec<T>, size: u64, filter: String) -> Self {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let has_more = found.len() > size;
+        found.truncate(size);
+        Self {
+            items: found,
+            has_more,
+            filter,
+        }
+    }
+}

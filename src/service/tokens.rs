@@ -1,0 +1,153 @@
+//! Personal access tokens: issuing, reading, listing, revoking.
+
+mod issue;
+mod revoke;
+
+pub use issue::{Expiry, IssueRequest, Issued};
+pub use revoke::RevokeRequest;
+
+use super::{Page, PageRequest, Service};
+use crate::{
+    domain::{
+        directory::WorkspaceState,
+        error::Error,
+        ids::{MemberId, MemberKey, TokenId, WorkspaceId},
+        secret::Secret,
+        time::Timestamp,
+        token::{Origin, TokenRecord, TokenState},
+    },
+    store::TokenFilter,
+};
+
+/// Which token is meant.
+pub enum TokenTarget {
+    /// The one with this id.
+    Id(TokenId),
+    /// The one with this secret. None: what was presented is malformed, so it is nobody's.
+    Secret(Option<Secret>),
+}
+
+/// Which tokens to list.
+pub struct ListRequest {
+    /// On whose behalf.
+    pub origin: Origin,
+    /// Of this workspace.
+    pub workspace_id: WorkspaceId,
+    /// Of this member only.
+    pub member_id: Option<MemberId>,
+    /// In these states only; empty for all.
+    pub states: Vec<TokenState>,
+    /// Which page.
+    pub page: PageRequest,
+}
+
+impl Service {
+    /// Reads what a bearer presented as a target. Malformed is a target too, that of no token.
+    pub fn target_by_secret(&self, presented: &str) -> TokenTarget {
+        TokenTarget::Secret(self.0.format.parse(presented))
+    }
+
+    /// The token, dead or alive. By secret it may be None, and the actor does not matter.
+    pub async fn get_token(
+        &self,
+        origin: &Origin,
+        target: &TokenTarget,
+    ) -> Result<Option<TokenRecord>, Error> {
+        let now = self.0.clock.now();
+        let session = self.0.store.read();
+        let id = match target {
+            TokenTarget::Secret(None) => return Ok(None),
+            TokenTarget::Secret(Some(secret)) => {
+                let digests = self.0.ring.digests(secret);
+                return Ok(session.find_token_by_digest(&digests, now).await?);
+            }
+            TokenTarget::Id(id) => id,
+        };
+        let authority = self.authority(&session, origin).await?;
+        let found = session.find_token(id, now).await?;
+        let record = found.ok_or_else(|| token_not_found(id))?;
+        authority
+            .may_oversee(&record.token.member)
+            .map_err(|refused| refused.or_not_found(token_not_found(id)))?;
+        Ok(Some(record))
+    }
+
+    /// A page of tokens, newest first.
+    pub async fn list_tokens(&self, request: ListRequest) -> Result<Page<TokenRecord>, Error> {
+        let session = self.0.store.read();
+        let not_found = || match &request.member_id {
+            Some(member_id) => member_not_found(&MemberKey {
+                workspace_id: request.workspace_id.clone(),
+                member_id: member_id.clone(),
+            }),
+            None => Error::WorkspaceNotFound {
+                workspace_id: request.workspace_id.to_string(),
+            },
+        };
+        let authority = self.authority(&session, &request.origin).await?;
+        let member_id = authority
+            .listing(&request.workspace_id, request.member_id.as_ref())
+            .map_err(|refused| refused.or_not_found(not_found()))?;
+        let exists = match &member_id {
+            Some(member_id) => {
+                let key = MemberKey {
+                    workspace_id: request.workspace_id.clone(),
+                    member_id: member_id.clone(),
+                };
+                session.find_member(&key).await?.is_some()
+            }
+            None => session
+                .find_workspace(&request.workspace_id)
+                .await?
+                .is_some(),
+        };
+        if !exists {
+            return Err(not_found());
+        }
+        let key = format!(
+            "tokens {} {} {:?}",
+            request.workspace_id,
+            member_id.as_ref().map_or("", MemberId::as_str),
+            request.states
+        );
+        let cursor = self.cursor(&key, &request.page)?;
+        let filter = TokenFilter {
+            workspace_id: request.workspace_id,
+            member_id,
+            states: request.states,
+            after: cursor.as_deref().and_then(parse_cursor),
+        };
+        let now = self.0.clock.now();
+        let size = request.page.size;
+        let found = session.list_tokens(&filter, size + 1, now).await?;
+        Ok(Page::cut(found, size, key))
+    }
+}
+
+/// Where a listing goes on after this token.
+pub fn cursor_after(record: &TokenRecord) -> String {
+    format!("{} {}", record.token.created_at.0, record.token.token_id)
+}
+
+fn parse_cursor(cursor: &str) -> Option<(Timestamp, String)> {
+    let (at, id) = cursor.split_once(' ')?;
+    Some((Timestamp(at.parse().ok()?), id.to_owned()))
+}
+
+fn token_not_found(id: &TokenId) -> Error {
+    Error::TokenNotFound {
+        token_id: id.to_string(),
+    }
+}
+
+fn member_not_found(key: &MemberKey) -> Error {
+    Error::MemberNotFound {
+        workspace_id: key.workspace_id.to_string(),
+        member_id: key.member_id.to_string(),
+    }
+}
+
+/// Whether a workspace in this state has members to speak of.
+fn is_there(state: WorkspaceState) -> bool {
+    state != WorkspaceState::Deleted
+}

@@ -1,0 +1,219 @@
+//! Issuing a token.
+
+use std::time::Duration;
+
+use super::{is_there, member_not_found};
+use crate::{
+    domain::{
+        directory::{Member, MemberState, Workspace, WorkspaceState},
+        error::{Error, Problem, ProblemReason},
+        event::{Details, NewEvent},
+        ids::{MemberKey, Revision, TokenId},
+        name::Name,
+        pepper::Digest,
+        secret::{Secret, SecretText},
+        time::Timestamp,
+        token::{MAX_LIVE_TOKENS, Origin, Token, TokenRecord, TokenState},
+    },
+    service::Service,
+    store::{Abort, Change, Mutation, NewToken, Tx},
+};
+
+/// The longest lifetime: 100 years.
+const MAX_LIFETIME: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
+
+/// When a token stops authenticating.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// At this instant.
+    At(Timestamp),
+    /// After this time.
+    After(Duration),
+    /// Never.
+    Never,
+}
+
+/// What token to issue.
+pub struct IssueRequest {
+    /// On whose behalf.
+    pub origin: Origin,
+    /// For whom.
+    pub member: MemberKey,
+    /// Under which name.
+    pub name: Name,
+    /// Until when.
+    pub expiry: Expiry,
+}
+
+/// A token just issued.
+pub struct Issued {
+    /// Its record.
+    pub record: TokenRecord,
+    /// Its secret, for this once.
+    pub secret: SecretText,
+    /// Its position in the feed.
+    pub revision: Revision,
+}
+
+impl Service {
+    /// Issues a token.
+    pub async fn issue_token(&self, request: IssueRequest) -> Result<Issued, Error> {
+        check_expiry(request.expiry, self.0.clock.now())?;
+        let random = || -> Result<(Secret, TokenId), getrandom::Error> {
+            Ok((Secret::random()?, TokenId::random()?))
+        };
+        let (secret, token_id) = random().map_err(Abort::from)?;
+        let pepper = self.0.ring.active();
+        let text = self.0.format.print(&secret);
+        let done = self
+            .0
+            .store
+            .mutate(Issue {
+                service: self.clone(),
+                token_id,
+                hint: text.hint().to_owned(),
+                digest: pepper.digest(&secret),
+                pepper_id: pepper.id().to_owned(),
+                request,
+            })
+            .await?;
+        Ok(Issued {
+            record: done.output,
+            secret: text,
+            revision: done.revision,
+        })
+    }
+}
+
+/// An expiry that is given must be ahead, and not by more than 100 years.
+fn check_expiry(expiry: Expiry, now: Timestamp) -> Result<(), Error> {
+    let (field, at) = match expiry {
+        Expiry::Never => return Ok(()),
+        Expiry::At(at) => ("expires_at", at),
+        Expiry::After(ttl) => ("ttl", now.plus(ttl)),
+    };
+    if at <= now {
+        let problem = Problem::new(ProblemReason::OutOfRange, "must be in the future");
+        return Err(Error::field(field, problem));
+    }
+    if at > now.plus(MAX_LIFETIME) {
+        let limit = "36500 days";
+        let problem = Problem::new(
+            ProblemReason::OutOfRange,
+            format!("must be at most {limit} ahead"),
+        );
+        return Err(Error::field(field, problem.with("limit", limit)));
+    }
+    Ok(())
+}
+
+struct Issue {
+    service: Service,
+    token_id: TokenId,
+    hint: String,
+    digest: Digest,
+    pepper_id: String,
+    request: IssueRequest,
+}
+
+impl Mutation for Issue {
+    type Output = TokenRecord;
+
+    fn origin(&self) -> &Origin {
+        &self.request.origin
+    }
+
+    async fn run(&self, tx: &Tx) -> Result<Change<TokenRecord>, Abort> {
+        let (workspace, member) = self.target(tx).await?;
+        let name = &self.request.name;
+        if !tx.release_name(&workspace, &member, name).await? {
+            return Err(Error::TokenNameTaken {
+                name: name.as_str().to_owned(),
+            }
+            .into());
+        }
+        if tx.count_live_tokens(&workspace, &member).await? >= MAX_LIVE_TOKENS {
+            let limit = MAX_LIVE_TOKENS;
+            return Err(Error::TokenLimitReached { limit }.into());
+        }
+        let token = self.token(&workspace, &member, tx.now());
+        tx.insert_token(NewToken {
+            token: &token,
+            name,
+            digest: self.digest,
+            pepper_id: &self.pepper_id,
+        })
+        .await?;
+        let event = NewEvent {
+            workspace_id: token.member.workspace_id.to_string(),
+            member_id: Some(token.member.member_id.to_string()),
+            token_id: Some(token.token_id.to_string()),
+            details: Details::TokenIssued {
+                name: token.name.clone(),
+                expires_at: token.expires_at.map(|at| at.0),
+            },
+        };
+        let record = TokenRecord {
+            token,
+            state: TokenState::Active,
+            revocation: None,
+        };
+        Ok(Change::made(record, event))
+    }
+}
+
+impl Issue {
+    /// The member to issue for with its workspace, locked, if the origin may.
+    async fn target(&self, tx: &Tx) -> Result<(Workspace, Member), Abort> {
+        let key = &self.request.member;
+        let not_found = || member_not_found(key);
+        let authority = self.service.authority(tx, &self.request.origin).await?;
+        authority
+            .may_oversee(key)
+            .map_err(|refused| refused.or_not_found(not_found()))?;
+        let workspace = tx
+            .share_workspace(&key.workspace_id)
+            .await?
+            .filter(|workspace| is_there(workspace.state))
+            .ok_or_else(not_found)?;
+        let member = tx
+            .lock_member(key)
+            .await?
+            .filter(|member| member.state != MemberState::Removed)
+            .ok_or_else(not_found)?;
+        authority
+            .may_issue(key)
+            .map_err(|refused| refused.or_not_found(not_found()))?;
+        if workspace.state == WorkspaceState::Suspended {
+            return Err(Error::WorkspaceSuspended {
+                workspace_id: key.workspace_id.to_string(),
+            }
+            .into());
+        }
+        if member.state == MemberState::Suspended {
+            return Err(Error::MemberSuspended {
+                member_id: key.member_id.to_string(),
+            }
+            .into());
+        }
+        Ok((workspace, member))
+    }
+
+    fn token(&self, workspace: &Workspace, member: &Member, now: Timestamp) -> Token {
+        Token {
+            token_id: self.token_id.clone(),
+            member: self.request.member.clone(),
+            workspace_generation: workspace.generation,
+            member_generation: member.generation,
+            name: self.request.name.as_str().to_owned(),
+            hint: self.hint.clone(),
+            created_at: now,
+            expires_at: match self.request.expiry {
+                Expiry::At(at) => Some(at),
+                Expiry::After(ttl) => Some(now.plus(ttl)),
+                Expiry::Never => None,
+            },
+            revoked: None,
+        }
+    }
+}

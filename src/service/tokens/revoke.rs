@@ -1,0 +1,114 @@
+//! Revoking one token.
+
+use super::{TokenTarget, token_not_found};
+use crate::{
+    domain::{
+        error::Error,
+        event::{Details, NewEvent},
+        ids::Revision,
+        pepper::Digest,
+        token::{Origin, Revocation, TokenRecord, TokenState},
+    },
+    service::Service,
+    store::{Abort, Change, Mutation, Tx},
+};
+
+/// Which token to revoke.
+pub struct RevokeRequest {
+    /// On whose behalf.
+    pub origin: Origin,
+    /// Which.
+    pub target: TokenTarget,
+    /// Why.
+    pub reason: String,
+}
+
+impl Service {
+    /// Revokes a token and answers its record. A dead one is left as it is. By secret there may be none, which is no error,
+    /// and the actor does not matter: whoever holds a secret may have it revoked.
+    pub async fn revoke_token(
+        &self,
+        request: RevokeRequest,
+    ) -> Result<(Option<TokenRecord>, Revision), Error> {
+        let digests = match &request.target {
+            TokenTarget::Secret(None) => return Ok((None, self.0.store.head().await?)),
+            TokenTarget::Secret(Some(secret)) => self.0.ring.digests(secret),
+            TokenTarget::Id(_) => Vec::new(),
+        };
+        let revoke = Revoke {
+            service: self.clone(),
+            request,
+            digests,
+        };
+        let done = self.0.store.mutate(revoke).await?;
+        Ok((done.output, done.revision))
+    }
+}
+
+struct Revoke {
+    service: Service,
+    request: RevokeRequest,
+    digests: Vec<Digest>,
+}
+
+impl Mutation for Revoke {
+    type Output = Option<TokenRecord>;
+
+    fn origin(&self) -> &Origin {
+        &self.request.origin
+    }
+
+    async fn run(&self, tx: &Tx) -> Result<Change<Self::Output>, Abort> {
+        let Some(found) = self.find(tx).await? else {
+            return Ok(Change::none(None));
+        };
+        let id = &found.token.token_id;
+        let member = &found.token.member;
+        tx.share_workspace(&member.workspace_id).await?;
+        tx.lock_member(member).await?;
+        tx.lock_token(id).await?;
+        // Once more, now that nothing can change it any longer.
+        let mut record = tx
+            .find_token(id, tx.now())
+            .await?
+            .ok_or_else(|| token_not_found(id))?;
+        if record.state != TokenState::Active {
+            return Ok(Change::none(Some(record)));
+        }
+        let revocation = Revocation {
+            at: tx.now(),
+            by: self.request.origin.clone(),
+            reason: self.request.reason.clone(),
+        };
+        tx.revoke_token(id, &revocation).await?;
+        record.state = TokenState::Revoked;
+        record.token.revoked = Some(revocation.clone());
+        record.revocation = Some(revocation);
+        let event = NewEvent {
+            workspace_id: member.workspace_id.to_string(),
+            member_id: Some(member.member_id.to_string()),
+            token_id: Some(id.to_string()),
+            details: Details::TokenRevoked {
+                reason: self.request.reason.clone(),
+                by_secret: matches!(self.request.target, TokenTarget::Secret(_)),
+            },
+        };
+        Ok(Change::made(Some(record), event))
+    }
+}
+
+impl Revoke {
+    /// The token as it is before anything is locked, if the origin may revoke it.
+    async fn find(&self, tx: &Tx) -> Result<Option<TokenRecord>, Abort> {
+        let TokenTarget::Id(id) = &self.request.target else {
+            return tx.find_token_by_digest(&self.digests, tx.now()).await;
+        };
+        let authority = self.service.authority(tx, &self.request.origin).await?;
+        let found = tx.find_token(id, tx.now()).await?;
+        let record = found.ok_or_else(|| token_not_found(id))?;
+        authority
+            .may_oversee(&record.token.member)
+            .map_err(|refused| refused.or_not_found(token_not_found(id)))?;
+        Ok(Some(record))
+    }
+}

@@ -1,0 +1,98 @@
+//! Everything that is kept: entities, migrations, queries, the one way to change anything, and the feed of changes.
+//!
+//! Rows become domain types here and nowhere else, and no error of the database leaves this module: it is logged once, by
+//! its `Display` alone, and becomes [`Error::Unavailable`].
+
+mod connect;
+mod directory;
+mod entity;
+mod events;
+mod fault;
+mod feed;
+mod lock;
+mod migration;
+mod mutate;
+mod tokens;
+
+pub use connect::{StoreError, migrate, pending_migrations};
+pub use fault::Abort;
+pub use mutate::{Change, Done, Mutation};
+pub use sea_orm::ConnectionTrait as Connection;
+pub use tokens::{NewToken, Presentation, TokenFilter};
+
+use sea_orm::{DatabaseConnection, DatabaseTransaction};
+
+use crate::domain::{
+    database_url::Backend,
+    error::Error,
+    ids::Revision,
+    time::{Clock, Timestamp},
+};
+
+/// The database, open.
+#[derive(Clone)]
+pub struct Store {
+    read: DatabaseConnection,
+    /// On SQLite a pool of one: writers queue for it in order. On Postgres the same pool as `read`.
+    write: DatabaseConnection,
+    backend: Backend,
+    clock: Clock,
+    /// Keeps a second server process away from an embedded database for as long as any clone of the store lives.
+    _lock: Option<lock::FileLock>,
+}
+
+/// Queries, over a connection pool or inside a transaction.
+pub struct Session<C> {
+    db: C,
+}
+
+/// A mutation's transaction.
+pub struct Tx {
+    session: Session<DatabaseTransaction>,
+    now: Timestamp,
+}
+
+impl Store {
+    /// Queries outside any mutation.
+    pub fn read(&self) -> Session<DatabaseConnection> {
+        Session {
+            db: self.read.clone(),
+        }
+    }
+
+    /// The newest position of the feed.
+    pub async fn head(&self) -> Result<Revision, Error> {
+        Ok(self.read().head().await?)
+    }
+
+    /// Calls back with every statement that is run from now on, for tests that count them.
+    pub fn on_statement(&mut self, callback: impl Fn(&str) + Send + Sync + Clone + 'static) {
+        let other = callback.clone();
+        self.read
+            .set_metric_callback(move |info| callback(&info.statement.sql));
+        self.write
+            .set_metric_callback(move |info| other(&info.statement.sql));
+    }
+}
+
+impl Tx {
+    /// The instant at which the mutation takes place.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+}
+
+/// A transaction answers every query that a pool does.
+impl std::ops::Deref for Tx {
+    type Target = Session<DatabaseTransaction>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.session
+    }
+}
+
+impl<C: Connection> Session<C> {
+    fn backend(&self) -> sea_orm::DbBackend {
+        self.db.get_database_backend()
+    }
+}

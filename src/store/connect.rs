@@ -1,0 +1,177 @@
+//! Opening the database: connections, the embedded one's lock, pending migrations.
+
+use std::{io, time::Duration};
+
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement,
+    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+};
+use sea_orm_migration::MigratorTrait;
+
+use super::{Store, lock::FileLock, migration::Migrator};
+use crate::domain::{
+    database_url::{Backend, DatabaseUrl},
+    pepper::PepperRing,
+    time::Clock,
+};
+
+const POSTGRES_CONNECTIONS: u32 = 10;
+const SQLITE_READERS: u32 = 4;
+/// How long a request waits for a connection before it is answered that it cannot be carried out now.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection idle for longer is asked whether it still works before it is used.
+const TRUSTED_IDLE: Duration = Duration::from_secs(5);
+/// The key of the advisory lock under which migrations run: `csn_migr` in ASCII.
+const MIGRATION_LOCK: i64 = 0x6373_6e5f_6d69_6772;
+
+/// Why the database could not be opened. Displays as a sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another server process has the embedded database.
+    #[error("the database `{0}` is in use by another process: an embedded database serves one")]
+    InUse(DatabaseUrl),
+    /// Its lock file cannot be made.
+    #[error("the database `{0}` cannot be locked: {1}")]
+    Lock(DatabaseUrl, io::Error),
+    /// Migrations are pending.
+    #[error("the database `{0}` lacks migrations: run `countersign migrate` first ({missing})", missing = .1.join(", "))]
+    Pending(DatabaseUrl, Vec<String>),
+    /// Live tokens hang on a pepper that is not in the ring.
+    #[error(
+        "{live} live tokens hang on the pepper `{pepper_id}`, which is not in the ring: add it back"
+    )]
+    PepperMissing {
+        /// The pepper.
+        pepper_id: String,
+        /// How many.
+        live: i64,
+    },
+    /// The database failed.
+    #[error("the database `{0}` failed: {1}")]
+    Database(DatabaseUrl, DbErr),
+}
+
+impl Store {
+    /// Opens the database to serve from it. An embedded one is locked, created when missing, and migrated; Postgres must
+    /// have been migrated. Migrations that only a newer version knows are accepted, so that a rollback can start.
+    pub async fn open(
+        url: &DatabaseUrl,
+        ring: &PepperRing,
+        clock: Clock,
+    ) -> Result<Self, StoreError> {
+        let fault = |error| StoreError::Database(url.clone(), error);
+        let (read, write, lock) = match url.backend() {
+            Backend::Sqlite => {
+                let lock = lock(url)?;
+                let write = connect(url, 1).await.map_err(fault)?;
+                Migrator::up(&write, None).await.map_err(fault)?;
+                (
+                    connect(url, SQLITE_READERS).await.map_err(fault)?,
+                    write,
+                    lock,
+                )
+            }
+            Backend::Postgres => {
+                let pool = connect(url, POSTGRES_CONNECTIONS).await.map_err(fault)?;
+                let pending = Migrator::pending(&pool).await.map_err(fault)?;
+                if !pending.is_empty() {
+                    return Err(StoreError::Pending(url.clone(), pending));
+                }
+                (pool.clone(), pool, None)
+            }
+        };
+        let store = Self {
+            read,
+            write,
+            backend: url.backend(),
+            clock,
+            _lock: lock,
+        };
+        let unverifiable = store
+            .read()
+            .live_tokens_outside(ring, store.clock.now())
+            .await;
+        match unverifiable.map_err(fault)? {
+            Some((pepper_id, live)) => Err(StoreError::PepperMissing { pepper_id, live }),
+            None => Ok(store),
+        }
+    }
+}
+
+/// Applies the pending migrations and names them. Safe to run from several places at once: on Postgres under an advisory
+/// lock, on an embedded database under its file lock.
+pub async fn migrate(url: &DatabaseUrl) -> Result<Vec<String>, StoreError> {
+    let fault = |error| StoreError::Database(url.clone(), error);
+    let _lock = match url.backend() {
+        Backend::Sqlite => lock(url)?,
+        Backend::Postgres => None,
+    };
+    // One connection: the advisory lock belongs to the session that took it.
+    let db = connect(url, 1).await.map_err(fault)?;
+    if url.backend() == Backend::Postgres {
+        advisory(&db, "SELECT pg_advisory_lock($1)")
+            .await
+            .map_err(fault)?;
+    }
+    let pending = Migrator::pending(&db).await.map_err(fault)?;
+    Migrator::up(&db, None).await.map_err(fault)?;
+    if url.backend() == Backend::Postgres {
+        advisory(&db, "SELECT pg_advisory_unlock($1)")
+            .await
+            .map_err(fault)?;
+    }
+    db.close().await.map_err(fault)?;
+    Ok(pending)
+}
+
+/// Names the pending migrations and changes nothing.
+pub async fn pending_migrations(url: &DatabaseUrl) -> Result<Vec<String>, StoreError> {
+    let fault = |error| StoreError::Database(url.clone(), error);
+    let is_missing = url.sqlite_path().is_some_and(|path| !path.exists());
+    if is_missing {
+        return Ok(Migrator::migrations()
+            .iter()
+            .map(|migration| migration.name().to_owned())
+            .collect());
+    }
+    let db = connect(url, 1).await.map_err(fault)?;
+    Migrator::pending(&db).await.map_err(fault)
+}
+
+fn lock(url: &DatabaseUrl) -> Result<Option<FileLock>, StoreError> {
+    let Some(path) = url.sqlite_path() else {
+        return Ok(None);
+    };
+    match FileLock::acquire(&path) {
+        Ok(Some(lock)) => Ok(Some(lock)),
+        Ok(None) => Err(StoreError::InUse(url.clone())),
+        Err(error) => Err(StoreError::Lock(url.clone(), error)),
+    }
+}
+
+async fn connect(url: &DatabaseUrl, connections: u32) -> Result<DatabaseConnection, DbErr> {
+    let mut options = ConnectOptions::new(url.expose());
+    options
+        .max_connections(connections)
+        .connect_timeout(ACQUIRE_TIMEOUT)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // Statements are never logged: their values are names, and their errors are logged once elsewhere.
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false)
+        .test_before_acquire_if_idle_for(TRUSTED_IDLE)
+        .map_sqlx_sqlite_opts(|options| {
+            options
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                // With WAL, anything less may lose acknowledged commits when the power fails.
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(ACQUIRE_TIMEOUT)
+        });
+    Database::connect(options).await
+}
+
+async fn advisory(db: &DatabaseConnection, sql: &str) -> Result<(), DbErr> {
+    let statement =
+        Statement::from_sql_and_values(DbBackend::Postgres, sql, [MIGRATION_LOCK.into()]);
+    db.query_one_raw(statement).await.map(|_| ())
+}

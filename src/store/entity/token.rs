@@ -1,0 +1,95 @@
+//! The table of tokens.
+
+use std::fmt;
+
+use sea_orm::entity::prelude::*;
+
+use super::{origin, stored};
+use crate::{
+    domain::{
+        error::Error,
+        ids::{MemberId, MemberKey, TokenId, WorkspaceId},
+        time::Timestamp,
+        token::{RULES_VERSION, Revocation, Token},
+    },
+    store::fault::Abort,
+};
+
+#[sea_orm::model]
+#[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "token")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub token_id: String,
+    pub workspace_id: String,
+    pub member_id: String,
+    pub workspace_generation: i64,
+    pub member_generation: i64,
+    pub name: String,
+    /// What is equal for equal names.
+    pub name_key: String,
+    /// Whether another live token may have the name: set when an expired one has to make room.
+    pub name_released: bool,
+    pub hint: String,
+    #[sea_orm(unique)]
+    pub digest: Vec<u8>,
+    pub pepper_id: String,
+    pub rules_version: i32,
+    pub created_at: i64,
+    pub expires_at: Option<i64>,
+    pub revoked_at: Option<i64>,
+    pub revoked_by_caller: Option<String>,
+    pub revoked_by_actor: Option<String>,
+    pub revoke_reason: Option<String>,
+}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// The digest is nobody's business, not even a log's.
+macro_rules! debug_by_id {
+    ($($model:ty),+) => {$(
+        impl fmt::Debug for $model {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct("token")
+                    .field("token_id", &self.token_id)
+                    .finish_non_exhaustive()
+            }
+        }
+    )+};
+}
+
+debug_by_id!(Model, ModelEx);
+
+impl TryFrom<Model> for Token {
+    type Error = Abort;
+
+    /// Refuses a row of rules that this version does not know: whatever else it holds might mean less than it seems.
+    fn try_from(row: Model) -> Result<Self, Abort> {
+        if row.rules_version != RULES_VERSION {
+            return Err(Error::NewerRulesNeeded.into());
+        }
+        let revoked = match (row.revoked_at, &row.revoked_by_caller) {
+            (Some(at), Some(caller)) => Some(Revocation {
+                at: Timestamp(at),
+                by: origin(caller, row.revoked_by_actor.as_deref())?,
+                reason: row.revoke_reason.unwrap_or_default(),
+            }),
+            (None, None) => None,
+            _ => return Err(Abort::corrupt("token is half revoked".to_owned())),
+        };
+        Ok(Self {
+            token_id: stored("token id", TokenId::parse(&row.token_id))?,
+            member: MemberKey {
+                workspace_id: stored("workspace id", WorkspaceId::parse(&row.workspace_id))?,
+                member_id: stored("member id", MemberId::parse(&row.member_id))?,
+            },
+            workspace_generation: row.workspace_generation,
+            member_generation: row.member_generation,
+            name: row.name,
+            hint: row.hint,
+            created_at: Timestamp(row.created_at),
+            expires_at: row.expires_at.map(Timestamp),
+            revoked,
+        })
+    }
+}

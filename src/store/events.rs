@@ -1,0 +1,28 @@
+//! Reading the audit trail.
+
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+
+use super::{Session, entity::event, fault::Abort};
+use crate::domain::{event::Event, ids::WorkspaceId};
+
+impl<C: ConnectionTrait> Session<C> {
+    /// Up to `limit` events, newest first, below the revision named.
+    pub async fn list_events(
+        &self,
+        workspace_id: Option<&WorkspaceId>,
+        below: Option<i64>,
+        limit: u64,
+    ) -> Result<Vec<Event>, Abort> {
+        let mut query = event::Entity::find()
+            .order_by_desc(event::Column::Revision)
+            .limit(limit);
+        if let Some(workspace_id) = workspace_id {
+            query = query.filter(event::Column::WorkspaceId.eq(workspace_id.as_str()));
+        }
+        if let Some(below) = below {
+            query = query.filter(event::Column::Revision.lt(below));
+        }
+        let rows = query.all(&self.db).await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+}

@@ -1,0 +1,90 @@
+//! What ends a query or a mutation early: a refusal, or a fault of the database.
+
+use sea_orm::{DbErr, RuntimeErr, SqlxError};
+
+use crate::domain::error::Error;
+
+/// Why a query or a mutation did not come to its end.
+pub enum Abort {
+    /// The request cannot be carried out, for a reason its caller is told.
+    Refused(Error),
+    /// The database failed.
+    Database(DbErr),
+    /// Another transaction was first: run this one again.
+    Raced,
+    /// A stored value makes no sense.
+    Corrupt(String),
+}
+
+impl Abort {
+    pub(super) fn corrupt(what: String) -> Self {
+        Self::Corrupt(what)
+    }
+
+    /// Whether running the transaction again may succeed: Postgres reports a serialization failure or a deadlock, SQLite
+    /// that it is busy.
+    pub(super) fn is_worth_retrying(&self) -> bool {
+        let error = match self {
+            Self::Raced => return true,
+            Self::Database(error) => error,
+            Self::Refused(_) | Self::Corrupt(_) => return false,
+        };
+        // SQLite's extended codes hold the primary one in their low byte; 5 is SQLITE_BUSY.
+        let is_busy = |code: &str| code.parse::<u32>().is_ok_and(|code| code & 0xff == 5);
+        server_code(error).is_some_and(|code| code == "40001" || code == "40P01" || is_busy(&code))
+    }
+}
+
+/// The code with which the database itself answered. None: the answer never came.
+pub(super) fn server_code(error: &DbErr) -> Option<String> {
+    let (DbErr::Conn(cause) | DbErr::Exec(cause) | DbErr::Query(cause)) = error else {
+        return None;
+    };
+    let RuntimeErr::SqlxError(cause) = cause else {
+        return None;
+    };
+    match &**cause {
+        SqlxError::Database(answer) => answer.code().map(Into::into),
+        _ => None,
+    }
+}
+
+impl From<Error> for Abort {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<DbErr> for Abort {
+    fn from(error: DbErr) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<getrandom::Error> for Abort {
+    fn from(error: getrandom::Error) -> Self {
+        Self::Corrupt(format!("the system's random generator failed: {error}"))
+    }
+}
+
+/// Where a fault leaves the store: logged here, once, and by its `Display` alone, since the `Debug` of a database error
+/// prints the values of keys.
+impl From<Abort> for Error {
+    fn from(abort: Abort) -> Self {
+        match abort {
+            Abort::Refused(error) => error,
+            Abort::Database(error) => {
+                tracing::error!(error = %error, "the database failed");
+                Self::Unavailable
+            }
+            Abort::Raced => {
+                tracing::warn!("a mutation lost every race it ran");
+                Self::Unavailable
+            }
+            Abort::Corrupt(what) => {
+                tracing::error!(error = %what, "a stored value makes no sense");
+                Self::Unavailable
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The migrations, which alone change the schema. Each keeps the release before it working.
+
+mod m20261124_000001_create_core;
+
+use std::collections::HashSet;
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, EntityTrait};
+use sea_orm_migration::{
+    MigrationTrait, MigratorTrait, async_trait::async_trait, seaql_migrations,
+};
+
+pub(super) struct Migrator;
+
+#[async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261124_000001_create_core::Migration)]
+    }
+
+    /// Those of the applied migrations that this version knows: a newer version may have applied more, and a rollback to
+    /// this one must still start.
+    async fn get_migration_models<C>(db: &C) -> Result<Vec<seaql_migrations::Model>, DbErr>
+    where
+        C: ConnectionTrait,
+    {
+        Self::install(db).await?;
+        let known: HashSet<String> = Self::names().into_iter().collect();
+        let mut applied = seaql_migrations::Entity::find().all(db).await?;
+        applied.retain(|row| known.contains(&row.version));
+        Ok(applied)
+    }
+}
+
+impl Migrator {
+    fn names() -> Vec<String> {
+        Self::migrations()
+            .iter()
+            .map(|migration| migration.name().to_owned())
+            .collect()
+    }
+
+    /// The migrations that this version knows and the database lacks, found without changing anything.
+    pub(super) async fn pending(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+        let manager = sea_orm_migration::SchemaManager::new(db);
+        let applied: HashSet<String> = match manager.has_table("seaql_migrations").await? {
+            true => seaql_migrations::Entity::find().all(db).await?,
+            false => Vec::new(),
+        }
+        .into_iter()
+        .map(|row| row.version)
+        .collect();
+        let mut names = Self::names();
+        names.retain(|name| !applied.contains(name));
+        Ok(names)
+    }
+}

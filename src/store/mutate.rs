@@ -1,0 +1,153 @@
+//! The one way to change anything: a transaction that ends with its event, run to the end whatever becomes of its caller.
+
+use std::time::Duration;
+
+use sea_orm::{
+    AccessMode, ConnectionTrait, DatabaseTransaction, DbBackend, IsolationLevel,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+};
+
+use super::{
+    Session, Store, Tx,
+    fault::{Abort, server_code},
+};
+use crate::domain::{
+    database_url::Backend, error::Error, event::NewEvent, ids::Revision, token::Origin,
+};
+
+/// How often a transaction that lost to another is run before its caller is told to try again.
+const ATTEMPTS: u32 = 5;
+
+/// So that a replica that is paused or cut off while it holds locks cannot hold up the others for long.
+const POSTGRES_LIMITS: &str = "SELECT \
+    set_config('idle_in_transaction_session_timeout', '2000', true), \
+    set_config('lock_timeout', '2000', true), \
+    set_config('statement_timeout', '5000', true)";
+
+/// A change, as a value: it may be run more than once, and only the last run counts.
+///
+/// Rows are locked in this order: workspace, member, tokens by id, feed.
+pub trait Mutation: Send + Sync + 'static {
+    /// What its caller is told.
+    type Output: Send + 'static;
+
+    /// On whose behalf it is made, for its event.
+    fn origin(&self) -> &Origin;
+
+    /// Makes the change inside the transaction.
+    fn run(&self, tx: &Tx) -> impl Future<Output = Result<Change<Self::Output>, Abort>> + Send;
+}
+
+/// What a mutation came to.
+pub struct Change<T> {
+    output: T,
+    event: Option<NewEvent>,
+}
+
+impl<T> Change<T> {
+    /// It changed something, of which the event tells.
+    pub fn made(output: T, event: NewEvent) -> Self {
+        Self {
+            output,
+            event: Some(event),
+        }
+    }
+
+    /// There was nothing to change.
+    pub fn none(output: T) -> Self {
+        Self {
+            output,
+            event: None,
+        }
+    }
+}
+
+/// A mutation that was committed.
+pub struct Done<T> {
+    /// What its caller is told.
+    pub output: T,
+    /// Its position in the feed; the newest when nothing was changed.
+    pub revision: Revision,
+}
+
+impl Store {
+    /// Runs a mutation. It has a task of its own: a caller that gives up must not stop it between its commit and whatever
+    /// has to follow.
+    pub async fn mutate<M: Mutation>(&self, mutation: M) -> Result<Done<M::Output>, Error> {
+        let store = self.clone();
+        let run = tokio::spawn(async move { store.run_to_end(mutation).await });
+        run.await.unwrap_or_else(|error| {
+            tracing::error!(error = %error, "a mutation did not run to its end");
+            Err(Error::OutcomeUnknown)
+        })
+    }
+
+    async fn run_to_end<M: Mutation>(&self, mutation: M) -> Result<Done<M::Output>, Error> {
+        let mut attempt = 1;
+        loop {
+            let abort = match self.attempt(&mutation).await {
+                Ok(done) => return Ok(done),
+                Err(abort) => abort,
+            };
+            if attempt == ATTEMPTS || !abort.is_worth_retrying() {
+                return Err(abort.into());
+            }
+            tokio::time::sleep(Duration::from_millis(5) * attempt).await;
+            attempt += 1;
+        }
+    }
+
+    async fn attempt<M: Mutation>(&self, mutation: &M) -> Result<Done<M::Output>, Abort> {
+        let tx = Tx {
+            session: Session {
+                db: self.begin().await?,
+            },
+            now: self.clock.now(),
+        };
+        // Every early return drops the transaction, which rolls it back.
+        let change = mutation.run(&tx).await?;
+        let Some(event) = change.event else {
+            let revision = tx.head().await?;
+            tx.session.db.rollback().await?;
+            return Ok(Done {
+                output: change.output,
+                revision,
+            });
+        };
+        let revision = tx.append(mutation.origin(), event).await?;
+        match tx.session.db.commit().await {
+            Ok(()) => Ok(Done {
+                output: change.output,
+                revision,
+            }),
+            // The database said no, so it rolled back.
+            Err(error) if server_code(&error).is_some() => Err(error.into()),
+            Err(error) => {
+                tracing::error!(error = %error, "the outcome of a commit is unknown");
+                Err(Error::OutcomeUnknown.into())
+            }
+        }
+    }
+
+    async fn begin(&self) -> Result<DatabaseTransaction, Abort> {
+        let options = match self.backend {
+            // A deferred transaction that reads first is refused when another has written meanwhile.
+            Backend::Sqlite => TransactionOptions {
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+                ..TransactionOptions::default()
+            },
+            // Stricter levels abort whoever waited for the counter; the locks taken here make them needless.
+            Backend::Postgres => TransactionOptions {
+                isolation_level: Some(IsolationLevel::ReadCommitted),
+                access_mode: Some(AccessMode::ReadWrite),
+                ..TransactionOptions::default()
+            },
+        };
+        let tx = self.write.begin_with_options(options).await?;
+        if self.backend == Backend::Postgres {
+            let limits = Statement::from_string(DbBackend::Postgres, POSTGRES_LIMITS);
+            tx.query_one_raw(limits).await?;
+        }
+        Ok(tx)
+    }
+}

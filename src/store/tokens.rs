@@ -1,0 +1,438 @@
+//! Tokens: finding them with their member and workspace in one statement, listing, writing and revoking them.
+
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, ExprTrait, FromQueryResult,
+    IntoActiveModel, Iterable, Order, PaginatorTrait, QueryFilter, QueryResult, QuerySelect,
+    sea_query::{Cond, Expr, Func, JoinType, LockType, Query, SelectStatement},
+};
+
+use super::{
+    Session, Tx,
+    entity::{actor_column, feed_head, member, revocation, token, workspace},
+    fault::Abort,
+};
+use crate::domain::{
+    decide::{Bearer, Presented},
+    directory::{Member, Workspace},
+    error::Error,
+    ids::{MemberId, Revision, TokenId, WorkspaceId},
+    name::Name,
+    pepper::{Digest, PepperRing},
+    time::Timestamp,
+    token::{RULES_VERSION, Revocation, Token, TokenRecord, TokenState},
+};
+
+/// What a presented secret came to, and the position at which it was looked up.
+pub struct Presentation {
+    /// Known or unknown.
+    pub presented: Presented,
+    /// The newest change that was seen.
+    pub revision: Revision,
+}
+
+/// Which tokens a listing shows.
+pub struct TokenFilter {
+    /// Of this workspace.
+    pub workspace_id: WorkspaceId,
+    /// Of this member only.
+    pub member_id: Option<MemberId>,
+    /// In these states only; empty for all.
+    pub states: Vec<TokenState>,
+    /// After this one in the order of the list: created at, and the id.
+    pub after: Option<(Timestamp, String)>,
+}
+
+/// A new token's columns beside the record.
+pub struct NewToken<'a> {
+    /// The record.
+    pub token: &'a Token,
+    /// Its name.
+    pub name: &'a Name,
+    /// What is stored of its secret.
+    pub digest: Digest,
+    /// Under which pepper.
+    pub pepper_id: &'a str,
+}
+
+impl<C: ConnectionTrait> Session<C> {
+    /// Looks up a secret by its digests, with its member, workspace and the feed's head: one statement, so that all four
+    /// are of one instant.
+    pub async fn find_presented(&self, digests: &[Digest]) -> Result<Presentation, Abort> {
+        let mut query = Query::select();
+        query
+            .from_as("feed_head", "h")
+            .join_as(JoinType::LeftJoin, "token", "t", is_digest(digests))
+            .and_where(Expr::col(("h", feed_head::Column::Id)).eq(feed_head::ONLY));
+        select_columns::<feed_head::Column>(&mut query, "h");
+        join_bearer(&mut query, JoinType::LeftJoin);
+        select_bearer(&mut query);
+        query.expr_as(self.in_recovery(), "in_recovery");
+        let row = self.db.query_one(&query).await?;
+        let row = row.ok_or_else(|| Abort::corrupt("the feed has no head".to_owned()))?;
+        if row.try_get("", "in_recovery")? {
+            tracing::error!("the database is a standby, whose answers may be old");
+            return Err(Error::Unavailable.into());
+        }
+        let head = feed_head::Model::from_query_result(&row, "h_")?;
+        let presented = match token::Model::from_query_result_optional(&row, "t_")? {
+            Some(_) => Presented::Known(Box::new(bearer(&row)?)),
+            None => Presented::Unknown,
+        };
+        Ok(Presentation {
+            presented,
+            revision: head.try_into()?,
+        })
+    }
+
+    /// The record of a token.
+    pub async fn find_token(
+        &self,
+        id: &TokenId,
+        now: Timestamp,
+    ) -> Result<Option<TokenRecord>, Abort> {
+        let is_id = Expr::col(("t", token::Column::TokenId)).eq(id.as_str());
+        self.find_record(is_id, now).await
+    }
+
+    /// The record of the token with one of these digests.
+    pub async fn find_token_by_digest(
+        &self,
+        digests: &[Digest],
+        now: Timestamp,
+    ) -> Result<Option<TokenRecord>, Abort> {
+        self.find_record(is_digest(digests), now).await
+    }
+
+    async fn find_record(
+        &self,
+        filter: Expr,
+        now: Timestamp,
+    ) -> Result<Option<TokenRecord>, Abort> {
+        let mut query = select_records();
+        query.and_where(filter);
+        let row = self.db.query_one(&query).await?;
+        row.map(|row| record(&row, now)).transpose()
+    }
+
+    /// Up to `limit` records, newest first.
+    pub async fn list_tokens(
+        &self,
+        filter: &TokenFilter,
+        limit: u64,
+        now: Timestamp,
+    ) -> Result<Vec<TokenRecord>, Abort> {
+        let created_at = ("t", token::Column::CreatedAt);
+        let token_id = ("t", token::Column::TokenId);
+        let mut query = select_records();
+        query
+            .and_where(
+                Expr::col(("t", token::Column::WorkspaceId)).eq(filter.workspace_id.as_str()),
+            )
+            .order_by(created_at, Order::Desc)
+            .order_by(token_id, Order::Desc)
+            .limit(limit);
+        if let Some(member_id) = &filter.member_id {
+            query.and_where(Expr::col(("t", token::Column::MemberId)).eq(member_id.as_str()));
+        }
+        if let Some((at, id)) = &filter.after {
+            query.cond_where(
+                Cond::any().add(Expr::col(created_at).lt(at.0)).add(
+                    Cond::all()
+                        .add(Expr::col(created_at).eq(at.0))
+                        .add(Expr::col(token_id).lt(id.as_str())),
+                ),
+            );
+        }
+        if !filter.states.is_empty() {
+            let states = filter.states.iter();
+            query.cond_where(states.fold(Cond::any(), |any, state| any.add(is_in(*state, now))));
+        }
+        let rows = self.db.query_all(&query).await?;
+        rows.iter().map(|row| record(row, now)).collect()
+    }
+
+    /// A pepper outside the ring on which live tokens hang, and how many.
+    pub(super) async fn live_tokens_outside(
+        &self,
+        ring: &PepperRing,
+        now: Timestamp,
+    ) -> Result<Option<(String, i64)>, DbErr> {
+        let pepper_id = ("t", token::Column::PepperId);
+        let mut query = Query::select();
+        query
+            .from_as("token", "t")
+            .column(pepper_id)
+            .expr_as(
+                Func::count(Expr::col(("t", token::Column::TokenId))),
+                "live",
+            )
+            .and_where(Expr::col(pepper_id).is_not_in(ring.ids()))
+            .cond_where(is_in(TokenState::Active, now))
+            .group_by_col(pepper_id)
+            .limit(1);
+        join_bearer(&mut query, JoinType::InnerJoin);
+        let row = self.db.query_one(&query).await?;
+        row.map(|row| Ok((row.try_get("", "pepper_id")?, row.try_get("", "live")?)))
+            .transpose()
+    }
+
+    /// Whether the server replays another's log and so may be behind it.
+    fn in_recovery(&self) -> Expr {
+        match self.backend() {
+            DbBackend::Postgres => Expr::cust("pg_is_in_recovery()"),
+            _ => Expr::value(false),
+        }
+    }
+}
+
+impl Tx {
+    /// The token, to change it. Its member and workspace are to be locked before.
+    pub async fn lock_token(&self, id: &TokenId) -> Result<Option<Token>, Abort> {
+        let row = token::Entity::find_by_id(id.as_str())
+            .lock(LockType::Update)
+            .one(&self.db)
+            .await?;
+        row.map(TryInto::try_into).transpose()
+    }
+
+    /// How many live tokens a locked member has. A statement of its own: taken with the lock it would count what was there
+    /// before the wait.
+    pub async fn count_live_tokens(
+        &self,
+        workspace: &Workspace,
+        member: &Member,
+    ) -> Result<u64, Abort> {
+        let count = token::Entity::find()
+            .filter(of_generation(workspace, member))
+            .filter(token::Column::RevokedAt.is_null())
+            .filter(
+                Cond::any()
+                    .add(token::Column::ExpiresAt.is_null())
+                    .add(token::Column::ExpiresAt.gt(self.now.0)),
+            )
+            .count(&self.db)
+            .await?;
+        Ok(count)
+    }
+
+    /// Lets go of the name where its holder has expired. True: the name is free now.
+    pub async fn release_name(
+        &self,
+        workspace: &Workspace,
+        member: &Member,
+        name: &Name,
+    ) -> Result<bool, Abort> {
+        let holders = Cond::all()
+            .add(of_generation(workspace, member))
+            .add(token::Column::NameKey.eq(name.key()))
+            .add(token::Column::RevokedAt.is_null())
+            .add(token::Column::NameReleased.eq(false));
+        token::Entity::update_many()
+            .col_expr(token::Column::NameReleased, Expr::value(true))
+            .filter(holders.clone())
+            .filter(token::Column::ExpiresAt.lte(self.now.0))
+            .exec(&self.db)
+            .await?;
+        let left = token::Entity::find()
+            .filter(holders)
+            .count(&self.db)
+            .await?;
+        Ok(left == 0)
+    }
+
+    /// Writes a new token.
+    pub async fn insert_token(&self, new: NewToken<'_>) -> Result<(), Abort> {
+        let token = new.token;
+        let row = token::Model {
+            token_id: token.token_id.to_string(),
+            workspace_id: token.member.workspace_id.to_string(),
+            member_id: token.member.member_id.to_string(),
+            workspace_generation: token.workspace_generation,
+            member_generation: token.member_generation,
+            name: token.name.clone(),
+            name_key: new.name.key().to_owned(),
+            name_released: false,
+            hint: token.hint.clone(),
+            digest: new.digest.0.to_vec(),
+            pepper_id: new.pepper_id.to_owned(),
+            rules_version: RULES_VERSION,
+            created_at: token.created_at.0,
+            expires_at: token.expires_at.map(|at| at.0),
+            revoked_at: None,
+            revoked_by_caller: None,
+            revoked_by_actor: None,
+            revoke_reason: None,
+        };
+        token::Entity::insert(row.into_active_model())
+            .exec_without_returning(&self.db)
+            .await?;
+        Ok(())
+    }
+
+    /// Marks a locked token revoked.
+    pub async fn revoke_token(&self, id: &TokenId, revocation: &Revocation) -> Result<(), Abort> {
+        let by = &revocation.by;
+        token::Entity::update_many()
+            .col_expr(token::Column::RevokedAt, Expr::value(revocation.at.0))
+            .col_expr(
+                token::Column::RevokedByCaller,
+                Expr::value(by.caller.as_str()),
+            )
+            .col_expr(
+                token::Column::RevokedByActor,
+                Expr::value(actor_column(by.actor.as_ref())),
+            )
+            .col_expr(
+                token::Column::RevokeReason,
+                Expr::value(revocation.reason.as_str()),
+            )
+            .filter(token::Column::TokenId.eq(id.as_str()))
+            .exec(&self.db)
+            .await?;
+        Ok(())
+    }
+}
+
+fn is_digest(digests: &[Digest]) -> Expr {
+    let digests = digests.iter().map(|digest| digest.0.to_vec());
+    Expr::col(("t", token::Column::Digest)).is_in(digests)
+}
+
+/// The tokens of a member that no raised generation has ended.
+fn of_generation(workspace: &Workspace, member: &Member) -> Cond {
+    Cond::all()
+        .add(token::Column::WorkspaceId.eq(member.workspace_id.as_str()))
+        .add(token::Column::MemberId.eq(member.member_id.as_str()))
+        .add(token::Column::WorkspaceGeneration.eq(workspace.generation))
+        .add(token::Column::MemberGeneration.eq(member.generation))
+}
+
+/// [`Token::state`] in SQL.
+fn is_in(state: TokenState, now: Timestamp) -> Cond {
+    let expires_at = ("t", token::Column::ExpiresAt);
+    let unrevoked = Cond::all()
+        .add(Expr::col(("t", token::Column::RevokedAt)).is_null())
+        .add(
+            Expr::col(("t", token::Column::WorkspaceGeneration))
+                .equals(("w", workspace::Column::Generation)),
+        )
+        .add(
+            Expr::col(("t", token::Column::MemberGeneration))
+                .equals(("m", member::Column::Generation)),
+        );
+    match state {
+        TokenState::Revoked => unrevoked.not(),
+        TokenState::Expired => unrevoked.add(Expr::col(expires_at).lte(now.0)),
+        TokenState::Active => unrevoked.add(
+            Cond::any()
+                .add(Expr::col(expires_at).is_null())
+                .add(Expr::col(expires_at).gt(now.0)),
+        ),
+    }
+}
+
+/// Selects every column of a table as `<alias>_<column>`.
+fn select_columns<T: Iterable + ColumnTrait>(query: &mut SelectStatement, alias: &'static str) {
+    for column in T::iter() {
+        let name = format!("{alias}_{}", column.to_string());
+        query.expr_as(Expr::col((alias, column)), name);
+    }
+}
+
+/// Joins the member `m` and the workspace `w` of the token `t`.
+fn join_bearer(query: &mut SelectStatement, join: JoinType) {
+    let same = |one: (&'static str, token::Column), other: Expr| Expr::col(one).eq(other);
+    let of_workspace = ("t", token::Column::WorkspaceId);
+    query
+        .join_as(
+            join,
+            "member",
+            "m",
+            Cond::all()
+                .add(same(
+                    of_workspace,
+                    Expr::col(("m", member::Column::WorkspaceId)),
+                ))
+                .add(same(
+                    ("t", token::Column::MemberId),
+                    Expr::col(("m", member::Column::MemberId)),
+                )),
+        )
+        .join_as(
+            join,
+            "workspace",
+            "w",
+            same(
+                of_workspace,
+                Expr::col(("w", workspace::Column::WorkspaceId)),
+            ),
+        );
+}
+
+fn select_bearer(query: &mut SelectStatement) {
+    select_columns::<token::Column>(query, "t");
+    select_columns::<member::Column>(query, "m");
+    select_columns::<workspace::Column>(query, "w");
+}
+
+/// Tokens with member, workspace, and whatever raised generation ended them: `rw` of the workspace, `rm` of the member.
+fn select_records() -> SelectStatement {
+    let mut query = Query::select();
+    query.from_as("token", "t");
+    join_bearer(&mut query, JoinType::InnerJoin);
+    select_bearer(&mut query);
+    let ended = |alias: &'static str, member_id: Expr, generation: token::Column| {
+        Cond::all()
+            .add(
+                Expr::col((alias, revocation::Column::WorkspaceId))
+                    .equals(("t", token::Column::WorkspaceId)),
+            )
+            .add(Expr::col((alias, revocation::Column::MemberId)).eq(member_id))
+            .add(
+                Expr::col((alias, revocation::Column::Generation))
+                    .eq(Expr::col(("t", generation)).add(1)),
+            )
+    };
+    let of_workspace = ended("rw", Expr::value(""), token::Column::WorkspaceGeneration);
+    let of_member = ended(
+        "rm",
+        Expr::col(("t", token::Column::MemberId)),
+        token::Column::MemberGeneration,
+    );
+    query
+        .join_as(JoinType::LeftJoin, "revocation", "rw", of_workspace)
+        .join_as(JoinType::LeftJoin, "revocation", "rm", of_member);
+    select_columns::<revocation::Column>(&mut query, "rw");
+    select_columns::<revocation::Column>(&mut query, "rm");
+    query
+}
+
+fn bearer(row: &QueryResult) -> Result<Bearer, Abort> {
+    Ok(Bearer {
+        token: token::Model::from_query_result(row, "t_")?.try_into()?,
+        member: member::Model::from_query_result(row, "m_")?.try_into()?,
+        workspace: workspace::Model::from_query_result(row, "w_")?.try_into()?,
+    })
+}
+
+fn record(row: &QueryResult, now: Timestamp) -> Result<TokenRecord, Abort> {
+    let Bearer {
+        token,
+        member,
+        workspace,
+    } = bearer(row)?;
+    let state = token.state(&workspace, &member, now);
+    let mut revocations: Vec<Revocation> = token.revoked.iter().cloned().collect();
+    for prefix in ["rw_", "rm_"] {
+        if let Some(ended) = revocation::Model::from_query_result_optional(row, prefix)? {
+            revocations.push(ended.try_into()?);
+        }
+    }
+    Ok(TokenRecord {
+        token,
+        state,
+        revocation: revocations
+            .into_iter()
+            .min_by_key(|revocation| revocation.at),
+    })
+}
