@@ -57,7 +57,7 @@ pub async fn serve_from(
     let gate = Arc::new(Gate::new(config.callers, clock.clone()));
     let api = Api::new(
         Service::new(Parts {
-            store,
+            store: store.clone(),
             policy: config.policy,
             format: config.token_format,
             ring: config.peppers,
@@ -85,10 +85,9 @@ pub async fn serve_from(
         tokio::time::sleep(config.drain_delay).await;
         closing.notify_one();
     };
-    let serving = Server::builder().add_routes(routes).serve_with_incoming_shutdown(
-        TcpIncoming::from(listener).with_nodelay(Some(true)),
-        drain,
-    );
+    let serving = Server::builder()
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), drain);
     let deadline = async {
         closed.notified().await;
         tokio::time::sleep(DRAIN_DEADLINE).await;
@@ -98,6 +97,7 @@ pub async fn serve_from(
         // Streams that nobody closes, such as a watch on health, end here.
         () = deadline => tracing::warn!("calls still in flight were cut off"),
     }
+    store.close().await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -65,6 +65,15 @@ impl Store {
         Ok(self.read().head().await?)
     }
 
+    /// Closes the connections; an embedded database is left in one file. To be called when nothing uses it any more.
+    pub async fn close(self) {
+        for pool in [self.read, self.write] {
+            if let Err(error) = pool.close().await {
+                tracing::warn!(error = %error, "the database was not closed cleanly");
+            }
+        }
+    }
+
     /// Calls back with every statement that is run from now on, for tests that count them.
     pub fn on_statement(&mut self, callback: impl Fn(&str) + Send + Sync + Clone + 'static) {
         let other = callback.clone();

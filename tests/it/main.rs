@@ -1,1 +1,3 @@
-//! x
+//! The tests of the whole: one binary, a module for each subject.
+
+mod cli;

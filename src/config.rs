@@ -1,0 +1,84 @@
+//! The configuration: one typed struct, parsed whole before anything is started.
+//!
+//! Values come from defaults, the file, the environment and flags, each overriding those before it. Everything that is
+//! wrong is told at once, with its key and where it was given. No message and no `Debug` shows a secret.
+
+mod callers;
+mod fault;
+mod file;
+mod flags;
+mod keys;
+mod loader;
+mod peppers;
+mod settings;
+mod value;
+
+use std::{net::SocketAddr, time::Duration};
+
+pub use fault::{Fault, Faults};
+pub use flags::{DatabaseFlags, DevFlags, FlagValues, PolicyFlags, ServeFlags};
+use loader::Loader;
+pub use settings::Sources;
+
+use crate::domain::{
+    caller::Callers, database_url::DatabaseUrl, pepper::PepperRing, policy::Policy,
+    secret::TokenFormat,
+};
+
+/// What a configuration is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Service to authenticated callers.
+    Serve,
+    /// Development on one machine: open, on loopback, with peppers made when there are none.
+    Dev,
+}
+
+/// A configuration in which everything is known to be in order.
+#[derive(Debug)]
+pub struct Config {
+    /// Where gRPC is served.
+    pub listen_addr: SocketAddr,
+    /// Where metrics and probes are served.
+    pub metrics_addr: SocketAddr,
+    /// The database.
+    pub database_url: DatabaseUrl,
+    /// The database without a pooler between.
+    pub database_direct_url: DatabaseUrl,
+    /// The keys under which secrets are hashed.
+    pub peppers: PepperRing,
+    /// Who may do what.
+    pub policy: Policy,
+    /// How tokens are printed.
+    pub token_format: TokenFormat,
+    /// How old a view may be that a decision is made from.
+    pub staleness_bound: Duration,
+    /// Whether reflection is served.
+    pub reflection: bool,
+    /// How long listeners stay open after readiness has ended.
+    pub drain_delay: Duration,
+    /// The log's directives.
+    pub log: String,
+    /// Who may call.
+    pub callers: Callers,
+}
+
+/// Makes the configuration of a server. Besides the sources, it reads the files that keys name; in [`Mode::Dev`] it
+/// makes the file of peppers if nothing else is wrong.
+pub fn load(mode: Mode, sources: &Sources) -> Result<Config, Faults> {
+    Loader::new(mode, sources).finish(Loader::config)
+}
+
+/// Only where the database is, without a pooler between: for commands that change its schema.
+pub fn load_direct_database_url(sources: &Sources) -> Result<DatabaseUrl, Faults> {
+    Loader::new(Mode::Serve, sources)
+        .finish(|loader| loader.database_urls().map(|(_, direct)| direct))
+}
+
+/// Only the policy: for commands that show it.
+pub fn load_policy(sources: &Sources) -> Result<Policy, Faults> {
+    Loader::new(Mode::Serve, sources).finish(Loader::policy)
+}
+
+#[cfg(test)]
+mod tests;

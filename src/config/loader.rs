@@ -1,0 +1,300 @@
+//! From settings to the typed configuration. What each key means, and what must hold between keys, is here.
+
+use std::{net::SocketAddr, path::Path};
+
+use super::{
+    Config, Mode, Sources,
+    fault::{Fault, Faults, Origin},
+    keys, peppers,
+    settings::{Setting, Settings, read_file},
+    value,
+};
+use crate::domain::{
+    caller::Callers, database_url::DatabaseUrl, ids::CallerName, pepper::PepperRing,
+    policy::Policy, secret::TokenFormat,
+};
+
+/// Parses settings and gathers faults. INVARIANT: a method that returns none has noted a fault.
+pub(super) struct Loader {
+    mode: Mode,
+    settings: Settings,
+    faults: Vec<Fault>,
+}
+
+impl Loader {
+    pub(super) fn new(mode: Mode, sources: &Sources) -> Self {
+        let mut settings = Settings::collect(sources);
+        Self {
+            mode,
+            faults: std::mem::take(&mut settings.faults),
+            settings,
+        }
+    }
+
+    /// What `make` makes, unless there is any fault.
+    pub(super) fn finish<T>(
+        mut self,
+        make: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Result<T, Faults> {
+        match make(&mut self) {
+            Some(value) if self.faults.is_empty() => Ok(value),
+            _ => Err(Faults(self.faults)),
+        }
+    }
+
+    pub(super) fn config(&mut self) -> Option<Config> {
+        let listen_addr = self.parse("listen_addr", value::address);
+        let metrics_addr = self.parse("metrics_addr", value::address);
+        let urls = self.database_urls();
+        let given_peppers = self.given_peppers();
+        let policy = self.policy();
+        let token_format = self.token_format();
+        let staleness_bound = self.parse("staleness_bound", |text| {
+            value::duration_within(text, ["250ms", "30s"])
+        });
+        let reflection = self.parse("reflection", value::truth);
+        let drain_delay = self.parse("drain_delay", |text| {
+            value::duration_within(text, ["0s", "5m"])
+        });
+        let log = self.parse("log", value::log_directives);
+        let callers = self.callers();
+        self.check_tls();
+        self.check_addresses(listen_addr, metrics_addr);
+        let (database_url, database_direct_url) = urls?;
+        // Last, because it may write a file, which nothing that fails to start should do.
+        let peppers = match given_peppers {
+            Some(peppers) => peppers,
+            None => self.kept_peppers(&database_url)?,
+        };
+        Some(Config {
+            listen_addr: listen_addr?,
+            metrics_addr: metrics_addr?,
+            database_url,
+            database_direct_url,
+            peppers,
+            policy: policy?,
+            token_format: token_format?,
+            staleness_bound: staleness_bound?,
+            reflection: reflection?,
+            drain_delay: drain_delay?,
+            log: log?,
+            callers: callers?,
+        })
+    }
+
+    /// The database, and the same without a pooler between.
+    pub(super) fn database_urls(&mut self) -> Option<(DatabaseUrl, DatabaseUrl)> {
+        let url = self.parse("database_url", DatabaseUrl::parse);
+        if !self.is_given("database_direct_url") {
+            let url = url?;
+            return Some((url.clone(), url));
+        }
+        let direct = self.parse("database_direct_url", DatabaseUrl::parse);
+        let (url, direct) = (url?, direct?);
+        if url.backend() != direct.backend() {
+            let message =
+                "must lead to the same database as `database_url`, so be of the same kind";
+            self.fault("database_direct_url", message);
+            return None;
+        }
+        Some((url, direct))
+    }
+
+    /// The configured policy, or the embedded one.
+    pub(super) fn policy(&mut self) -> Option<Policy> {
+        let path = self
+            .given("policy_file")
+            .map(|setting| setting.text.clone());
+        let (file, compiled) = match &path {
+            None => ("the embedded policy", Policy::embedded()),
+            Some(path) => match read_file(Path::new(path)) {
+                Ok(text) => (path.as_str(), Policy::parse(&text)),
+                Err(message) => {
+                    self.fault("policy_file", message);
+                    return None;
+                }
+            },
+        };
+        match compiled {
+            Ok(policy) => Some(policy),
+            Err(faults) => {
+                for fault in faults {
+                    self.fault("policy_file", format!("`{file}`, {fault}"));
+                }
+                None
+            }
+        }
+    }
+
+    /// The peppers, where they were given. None also where they were not: then `dev` makes them.
+    fn given_peppers(&mut self) -> Option<PepperRing> {
+        if self.is_given("peppers") {
+            return self.parse("peppers", PepperRing::parse);
+        }
+        if self.mode == Mode::Serve && self.settings.is_missing("peppers") {
+            let message = "`serve` needs at least one: `countersign pepper new` makes one";
+            self.fault("peppers", message);
+        }
+        None
+    }
+
+    fn kept_peppers(&mut self, database_url: &DatabaseUrl) -> Option<PepperRing> {
+        if !self.faults.is_empty() {
+            return None;
+        }
+        let kept = match database_url.sqlite_path() {
+            Some(path) => peppers::kept_beside(&path),
+            None => Err(
+                "must be given, because the database is no file beside which they could be kept"
+                    .to_owned(),
+            ),
+        };
+        match kept {
+            Ok(peppers) => Some(peppers),
+            Err(message) => {
+                self.fault("peppers", message);
+                None
+            }
+        }
+    }
+
+    fn token_format(&mut self) -> Option<TokenFormat> {
+        // One at a time, so that each is told of; together only once each is known to be good.
+        let prefix = self.parse("token_prefix", |prefix| {
+            TokenFormat::new(prefix, &[]).map(|_| prefix.to_owned())
+        });
+        let retired = self.parse("retired_token_prefixes", |text| {
+            let retired = value::list(text);
+            TokenFormat::new(crate::domain::secret::DEFAULT_PREFIX, &retired).map(|_| retired)
+        });
+        TokenFormat::new(&prefix?, &retired?).ok()
+    }
+
+    fn callers(&mut self) -> Option<Callers> {
+        let is_missing = self.settings.is_missing("callers");
+        let tables = std::mem::take(&mut self.settings.callers);
+        self.faults.extend(tables.faults);
+        match (self.mode, tables.origin) {
+            (Mode::Serve, Some(_)) => Some(Callers::Keyed(tables.entries)),
+            (Mode::Serve, None) => {
+                if is_missing {
+                    let message = "`serve` needs at least one `[[callers]]` in the file: nobody else \
+                     could call it";
+                    self.fault("callers", message);
+                }
+                None
+            }
+            (Mode::Dev, Some(origin)) => {
+                self.faults.push(Fault {
+                    key: "callers".to_owned(),
+                    origin,
+                    message: "`dev` lets everyone call: give callers to `serve` only".to_owned(),
+                });
+                None
+            }
+            (Mode::Dev, None) => match CallerName::parse("dev") {
+                Ok(name) => Some(Callers::open(name)),
+                Err(problem) => {
+                    self.fault("callers", problem.description);
+                    None
+                }
+            },
+        }
+    }
+
+    fn check_tls(&mut self) {
+        let refused: Vec<&'static str> = self
+            .settings
+            .values
+            .values()
+            .filter(|setting| setting.key.base().starts_with("tls"))
+            .filter(|setting| !(setting.key.name == "tls" && setting.text == "off"))
+            .map(|setting| setting.key.name)
+            .collect();
+        for key in refused {
+            self.fault(key, "TLS is not supported yet: only `tls = \"off\"` is");
+        }
+    }
+
+    fn check_addresses(&mut self, listen: Option<SocketAddr>, metrics: Option<SocketAddr>) {
+        for (key, address) in [("listen_addr", listen), ("metrics_addr", metrics)] {
+            let Some(address) = address.filter(|address| !address.ip().is_loopback()) else {
+                continue;
+            };
+            match self.mode {
+                Mode::Dev => {
+                    let message = format!(
+                        "`dev` lets everyone call, so it must listen on loopback, such as `127.0.0.1:{}`, \
+                         not on `{address}`",
+                        address.port()
+                    );
+                    self.fault(key, message);
+                }
+                Mode::Serve if key == "listen_addr" && !self.tls_is_given() => {
+                    let message = format!(
+                        "listening on `{address}`, which is not loopback, needs `tls = \"off\"`, saying \
+                         that the network is trusted: TLS is not supported yet"
+                    );
+                    self.fault("tls", message);
+                }
+                Mode::Serve => {}
+            }
+        }
+        if listen.is_some_and(|address| address.port() != 0) && listen == metrics {
+            self.fault("metrics_addr", "must differ from `listen_addr`");
+        }
+    }
+
+    /// Whether anything is said of TLS. What is said is judged elsewhere.
+    fn tls_is_given(&self) -> bool {
+        self.settings
+            .values
+            .keys()
+            .any(|name| name.starts_with("tls"))
+            || !self.settings.is_missing("tls")
+    }
+
+    /// What was given for a key, be it in a file that is named instead.
+    fn given(&self, name: &str) -> Option<&Setting> {
+        let is_named = |setting: &&Setting| setting.key.base() == name;
+        self.settings.values.values().find(is_named)
+    }
+
+    fn is_given(&self, name: &str) -> bool {
+        self.given(name).is_some()
+    }
+
+    /// Notes a fault in what was given for a key.
+    fn fault(&mut self, name: &str, message: impl Into<String>) {
+        let has_default = keys::find(name).is_some_and(|key| key.default(self.mode).is_some());
+        let (key, origin) = match self.settings.values.get(name).or_else(|| self.given(name)) {
+            Some(setting) => (setting.key.name, setting.origin.clone()),
+            None if has_default => (name, Origin::Default),
+            None => (name, Origin::Unset),
+        };
+        self.faults.push(Fault {
+            key: key.to_owned(),
+            origin,
+            message: message.into(),
+        });
+    }
+
+    /// Parses a key's value: given, in a file that is named, or the default.
+    fn parse<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let text = match self.given(name) {
+            Some(setting) if setting.key.name == name => Ok(setting.text.clone()),
+            Some(named) => read_file(Path::new(&named.text)).map(|text| text.trim().to_owned()),
+            None => keys::find(name)
+                .and_then(|key| key.default(self.mode))
+                .map(str::to_owned)
+                .ok_or_else(|| "must be given".to_owned()),
+        };
+        match text.and_then(|text| parse(&text)) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                self.fault(name, message);
+                None
+            }
+        }
+    }
+}
