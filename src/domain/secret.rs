@@ -56,7 +56,7 @@ pub const DEFAULT_PREFIX: &str = "csn_pat";
 impl Default for TokenFormat {
     fn default() -> Self {
         Self {
-            heads: vec![format!("{DEFAULT_PREFIX}_{VERSION}_")],
+            heads: vec![format!("{DEFAULT_PREFIX}_{VERSION}")],
         }
     }
 }
@@ -68,7 +68,7 @@ impl TokenFormat {
         let heads = std::iter::once(prefix)
             .chain(retired.iter().map(String::as_str))
             .map(|prefix| match is_prefix(prefix) {
-                true => Ok(format!("{prefix}_{VERSION}_")),
+                true => Ok(format!("{prefix}_{VERSION}")),
                 false => Err(format!(
                     "token prefix `{prefix}` is not of the form [a-z][a-z0-9_]{{0,18}}[a-z0-9]"
                 )),
@@ -93,10 +93,8 @@ impl TokenFormat {
     /// Reads what a bearer presented: the printed form, bare or after `Bearer` in any case. Anything else is malformed.
     pub fn parse(&self, presented: &str) -> Option<Secret> {
         let text = strip_scheme(presented);
-        let head = self.heads.iter().find(|head| text.starts_with(*head))?;
-        if text.len() != head.len() + DIGITS {
-            return None;
-        }
+        let fits = |head: &&String| text.len() == head.len() + DIGITS && text.starts_with(*head);
+        let head = self.heads.iter().find(fits)?;
         let (body, checksum) = text
             .as_bytes()
             .split_at_checked(text.len() - base62::DIGITS_32)?;

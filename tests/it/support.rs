@@ -1,0 +1,13 @@
+//! The harness: databases, servers in this process and in a process of their own, and short ways to call them.
+//!
+//! Tests go through the front door. Nothing here writes to a database behind the service's back, and nothing sleeps for
+//! a fixed time: what must be waited for is asked for, within a bound.
+
+pub(crate) mod client;
+pub(crate) mod clock;
+pub(crate) mod database;
+pub(crate) mod postgres;
+pub(crate) mod process;
+pub(crate) mod server;
+pub(crate) mod status;
+pub(crate) mod tools;

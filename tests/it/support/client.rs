@@ -1,0 +1,235 @@
+//! One caller's connection: the four generated clients, with its service key in the metadata of every call, and short
+//! ways to make the calls that most tests make on their way elsewhere.
+
+use std::time::Duration;
+
+use countersign::pb::{
+    AuthorizeRequest, AuthorizeResponse, CreateWorkspaceRequest, DeleteWorkspaceRequest,
+    IssueTokenRequest, IssueTokenResponse, Member, MemberState, PutMemberRequest,
+    RemoveMemberRequest, Resource, RevokeTokenRequest, SetMemberRoleRequest, SetMemberStateRequest,
+    Token, UpdateWorkspaceRequest, Workspace, WorkspaceState,
+    authorization_service_client::AuthorizationServiceClient,
+    directory_service_client::DirectoryServiceClient, event_service_client::EventServiceClient,
+    issue_token_request::Expiry, resource::Owner, revoke_token_request::Target,
+    token_service_client::TokenServiceClient,
+};
+use tonic::{
+    Request, Status,
+    metadata::AsciiMetadataValue,
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::Channel,
+};
+
+/// Where a service key goes.
+const KEY_HEADER: &str = "x-countersign-key";
+
+/// Adds the key, if there is one.
+#[derive(Clone)]
+pub(crate) struct WithKey(Option<AsciiMetadataValue>);
+
+impl Interceptor for WithKey {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(key) = &self.0 {
+            request.metadata_mut().insert(KEY_HEADER, key.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// The channel of the generated clients.
+pub(crate) type KeyedChannel = InterceptedService<Channel, WithKey>;
+
+/// The generated clients of one caller. Clones share the connection.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) tokens: TokenServiceClient<KeyedChannel>,
+    pub(crate) authorization: AuthorizationServiceClient<KeyedChannel>,
+    pub(crate) directory: DirectoryServiceClient<KeyedChannel>,
+    pub(crate) events: EventServiceClient<KeyedChannel>,
+}
+
+impl Client {
+    /// The clients over this channel, showing this key.
+    pub(crate) fn new(channel: &Channel, key: Option<&str>) -> Self {
+        let key = WithKey(key.map(|key| key.parse().expect("a key is ASCII")));
+        let keyed = || InterceptedService::new(channel.clone(), key.clone());
+        Self {
+            tokens: TokenServiceClient::new(keyed()),
+            authorization: AuthorizationServiceClient::new(keyed()),
+            directory: DirectoryServiceClient::new(keyed()),
+            events: EventServiceClient::new(keyed()),
+        }
+    }
+
+    /// Creates a workspace, named as its id.
+    pub(crate) async fn create_workspace(&self, workspace_id: &str) -> Workspace {
+        let request = CreateWorkspaceRequest {
+            workspace_id: workspace_id.to_owned(),
+            name: workspace_id.to_owned(),
+        };
+        let response = self.directory.clone().create_workspace(request).await;
+        let response = response.expect("the workspace is created").into_inner();
+        response.workspace.expect("the answer carries it")
+    }
+
+    /// Suspends or reactivates a workspace.
+    pub(crate) async fn set_workspace_state(&self, workspace_id: &str, state: WorkspaceState) {
+        let request = UpdateWorkspaceRequest {
+            workspace_id: workspace_id.to_owned(),
+            state: state.into(),
+            update_mask: Some(prost_types::FieldMask {
+                paths: vec!["state".to_owned()],
+            }),
+            ..Default::default()
+        };
+        let response = self.directory.clone().update_workspace(request).await;
+        response.expect("the workspace's state changes");
+    }
+
+    /// Deletes a workspace.
+    pub(crate) async fn delete_workspace(&self, workspace_id: &str) {
+        let request = DeleteWorkspaceRequest {
+            workspace_id: workspace_id.to_owned(),
+            ..Default::default()
+        };
+        let response = self.directory.clone().delete_workspace(request).await;
+        response.expect("the workspace is deleted");
+    }
+
+    /// Puts a member.
+    pub(crate) async fn put_member(
+        &self,
+        workspace_id: &str,
+        member_id: &str,
+        role: &str,
+    ) -> Member {
+        let request = PutMemberRequest {
+            workspace_id: workspace_id.to_owned(),
+            member_id: member_id.to_owned(),
+            role: role.to_owned(),
+            ..Default::default()
+        };
+        let response = self.directory.clone().put_member(request).await;
+        let response = response.expect("the member is put").into_inner();
+        response.member.expect("the answer carries it")
+    }
+
+    /// Gives a member another role.
+    pub(crate) async fn set_member_role(&self, workspace_id: &str, member_id: &str, role: &str) {
+        let request = SetMemberRoleRequest {
+            workspace_id: workspace_id.to_owned(),
+            member_id: member_id.to_owned(),
+            role: role.to_owned(),
+            ..Default::default()
+        };
+        let response = self.directory.clone().set_member_role(request).await;
+        response.expect("the member's role changes");
+    }
+
+    /// Suspends or reactivates a member.
+    pub(crate) async fn set_member_state(
+        &self,
+        workspace_id: &str,
+        member_id: &str,
+        state: MemberState,
+    ) {
+        let request = SetMemberStateRequest {
+            workspace_id: workspace_id.to_owned(),
+            member_id: member_id.to_owned(),
+            state: state.into(),
+            ..Default::default()
+        };
+        let response = self.directory.clone().set_member_state(request).await;
+        response.expect("the member's state changes");
+    }
+
+    /// Removes a member.
+    pub(crate) async fn remove_member(&self, workspace_id: &str, member_id: &str) {
+        let request = RemoveMemberRequest {
+            workspace_id: workspace_id.to_owned(),
+            member_id: member_id.to_owned(),
+            ..Default::default()
+        };
+        let response = self.directory.clone().remove_member(request).await;
+        response.expect("the member is removed");
+    }
+
+    /// Issues a token that never expires, or only after `ttl`.
+    pub(crate) async fn issue(
+        &self,
+        workspace_id: &str,
+        member_id: &str,
+        name: &str,
+        ttl: Option<Duration>,
+    ) -> IssueTokenResponse {
+        let request = issue_request(workspace_id, member_id, name, ttl);
+        let response = self.tokens.clone().issue_token(request).await;
+        response.expect("the token is issued").into_inner()
+    }
+
+    /// Revokes a token by its id.
+    pub(crate) async fn revoke(&self, token_id: &str) -> Token {
+        let request = revoke_request(token_id);
+        let response = self.tokens.clone().revoke_token(request).await;
+        let response = response.expect("the token is revoked").into_inner();
+        response.token.expect("the answer carries it")
+    }
+
+    /// Asks for a decision.
+    pub(crate) async fn authorize(
+        &self,
+        token: &str,
+        action: &str,
+        workspace_id: &str,
+        owner: Option<Owner>,
+    ) -> AuthorizeResponse {
+        let request = authorize_request(token, action, workspace_id, owner);
+        let response = self.authorization.clone().authorize(request).await;
+        response.expect("there is a decision").into_inner()
+    }
+}
+
+/// For a token that never expires, or only after `ttl`, with no actor.
+pub(crate) fn issue_request(
+    workspace_id: &str,
+    member_id: &str,
+    name: &str,
+    ttl: Option<Duration>,
+) -> IssueTokenRequest {
+    let ttl = ttl.map(|ttl| prost_types::Duration::try_from(ttl).expect("a ttl in range"));
+    IssueTokenRequest {
+        workspace_id: workspace_id.to_owned(),
+        member_id: member_id.to_owned(),
+        name: name.to_owned(),
+        expiry: Some(ttl.map_or(Expiry::Never(true), Expiry::Ttl)),
+        ..Default::default()
+    }
+}
+
+/// By id, with no actor.
+pub(crate) fn revoke_request(token_id: &str) -> RevokeTokenRequest {
+    RevokeTokenRequest {
+        target: Some(Target::TokenId(token_id.to_owned())),
+        reason: "no longer needed".to_owned(),
+        ..Default::default()
+    }
+}
+
+/// On nobody's behalf.
+pub(crate) fn authorize_request(
+    token: &str,
+    action: &str,
+    workspace_id: &str,
+    owner: Option<Owner>,
+) -> AuthorizeRequest {
+    AuthorizeRequest {
+        token: token.to_owned(),
+        action: action.to_owned(),
+        resource: Some(Resource {
+            workspace_id: workspace_id.to_owned(),
+            owner,
+            ..Default::default()
+        }),
+        context: None,
+    }
+}

@@ -1,0 +1,170 @@
+//! An ephemeral PostgreSQL, one for the whole test process, started by the first test that asks.
+//!
+//! A shell watches over it, whose standard input is a pipe that this process holds open: when this process ends, however
+//! it ends, the shell stops the server and removes its files.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::{
+        fs::{MetadataExt, chown},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use sea_orm::{ConnectionTrait, Database};
+
+/// Makes and runs the server, and when standard input ends stops it. `$1` is the folder, `$2` that of the server programs,
+/// `$3` the port. Until the server handles signals, a shell's background process ignores INT and ends at TERM; from
+/// then on TERM waits for clients and INT does not.
+const WATCH: &str = r#"
+"$2/initdb" -D "$1/data" -U postgres -A trust -E UTF8 --no-locale >"$1/log" 2>&1 || echo FATAL >>"$1/log"
+"$2/postgres" -D "$1/data" -k "$1" -p "$3" \
+    -c listen_addresses=127.0.0.1 -c max_connections=300 >>"$1/log" 2>&1 &
+server=$!
+cat >/dev/null
+kill -TERM $server 2>/dev/null
+kill -INT $server 2>/dev/null
+wait $server
+rm -rf "$1"
+"#;
+const PATIENCE: Duration = Duration::from_secs(30);
+const ATTEMPTS: usize = 5;
+
+/// A running server.
+struct Server {
+    port: u16,
+    /// Holds the pipe: dropped with the process, never before.
+    _watch: Child,
+}
+
+static SERVER: OnceLock<Server> = OnceLock::new();
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+/// A new, empty database on the server, which is started if it does not run yet.
+pub(crate) async fn create_database(programs: PathBuf) -> String {
+    let port = tokio::task::spawn_blocking(move || SERVER.get_or_init(|| start(&programs)).port)
+        .await
+        .expect("postgres starts");
+    let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+    let server = format!("postgres://postgres@127.0.0.1:{port}");
+    // A connection of its own: a pool would be bound to the runtime of the first test.
+    let admin = Database::connect(format!("{server}/postgres"))
+        .await
+        .expect("postgres admits the tests");
+    admin
+        .execute_unprepared(&format!("CREATE DATABASE {name}"))
+        .await
+        .expect("a database is created");
+    admin.close().await.expect("the connection closes");
+    format!("{server}/{name}")
+}
+
+fn start(programs: &Path) -> Server {
+    let mut faults = String::new();
+    for _ in 0..ATTEMPTS {
+        match attempt(programs) {
+            Ok(server) => return server,
+            Err(log) => faults.push_str(&log),
+        }
+    }
+    panic!("postgres did not start in {ATTEMPTS} attempts: {faults}");
+}
+
+/// Starts a server in a folder of its own. Fails, with its log, where somebody took the port in the meantime: postgres
+/// cannot be asked to choose one.
+fn attempt(programs: &Path) -> Result<Server, String> {
+    let folder = tempfile::Builder::new()
+        .prefix("countersign-postgres-")
+        .tempdir()
+        .expect("a temporary folder");
+    let user = unprivileged_user(folder.path());
+    if let Some((uid, gid)) = user {
+        chown(folder.path(), Some(uid), Some(gid)).expect("the folder is given away");
+    }
+    let port = free_port();
+    let mut watch = Command::new("sh");
+    if let Some((uid, gid)) = user {
+        watch.uid(uid).gid(gid);
+    }
+    let mut watch = watch
+        .current_dir(folder.path())
+        .args(["-c", WATCH, "sh"])
+        .args([folder.path(), programs])
+        .arg(port.to_string())
+        // A group of its own: what ends the tests' group must leave somebody to clean up.
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("sh runs");
+    // The shell removes it, when this process has ended.
+    let folder = folder.keep();
+    if wait_until_ready(&folder) {
+        return Ok(Server {
+            port,
+            _watch: watch,
+        });
+    }
+    let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+    drop(watch.stdin.take());
+    watch.wait().expect("the shell ends");
+    Err(log)
+}
+
+/// Whether the server in this folder, and no other that may have the port, says that it is ready.
+fn wait_until_ready(folder: &Path) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        let status = fs::read_to_string(folder.join("data/postmaster.pid")).unwrap_or_default();
+        if status.lines().any(|line| line.trim() == "ready") {
+            return true;
+        }
+        let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+        if log.contains("FATAL") {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    false
+}
+
+/// Whom to run the server as, where this process, which owns the folder, is root: postgres refuses to be.
+fn unprivileged_user(folder: &Path) -> Option<(u32, u32)> {
+    if fs::metadata(folder).expect("the folder is there").uid() != 0 {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").expect("there are users");
+    let find = |name: &str| {
+        users.lines().find_map(|line| {
+            let fields: Vec<&str> = line.split(':').collect();
+            match fields.as_slice() {
+                [user, _, uid, gid, ..] if *user == name => {
+                    Some((uid.parse().ok()?, gid.parse().ok()?))
+                }
+                _ => None,
+            }
+        })
+    };
+    Some(
+        find("postgres")
+            .or_else(|| find("nobody"))
+            .expect("a user other than root"),
+    )
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0))
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port()
+}

@@ -1,0 +1,214 @@
+//! The real binary, in a process of its own: for what only an end without warning, a signal or the output can show.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
+
+use super::{
+    client::Client,
+    database::TestDatabase,
+    server::{BOOKINGS, DASHBOARD, PEPPER, PLATFORM, key_of},
+};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What the log says before the address.
+const LISTENING: &str = "listening on ";
+
+/// A running `countersign`, killed when dropped.
+pub(crate) struct Process {
+    child: Child,
+    address: SocketAddr,
+    log: Arc<Mutex<String>>,
+    /// The answer of `dev --output json`.
+    output: Value,
+    _folder: TempDir,
+}
+
+/// The binary, with nothing of this process's environment but the path.
+pub(crate) fn countersign(
+    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    folder: &TempDir,
+) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+    command
+        .args(arguments)
+        .current_dir(folder.path())
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+impl Process {
+    /// `serve` on this database, which on PostgreSQL must be migrated, with the callers of a default
+    /// [`super::server::Setup`]. `more` is added at the top of the configuration file.
+    pub(crate) fn serve(database: &TestDatabase, more: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("countersign.toml");
+        fs::write(&file, configuration(database, more)).expect("the file is written");
+        let command = countersign(
+            ["serve".as_ref(), "--config".as_ref(), file.as_os_str()],
+            &folder,
+        );
+        Self::spawn(command, folder, false)
+    }
+
+    /// `dev`, with a new embedded database.
+    pub(crate) fn dev() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let arguments = ["dev", "--output", "json", "--listen-addr", "127.0.0.1:0"];
+        let command = countersign(arguments, &folder);
+        Self::spawn(command, folder, true)
+    }
+
+    fn spawn(mut command: Command, folder: TempDir, answers: bool) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let log = Arc::new(Mutex::new(String::new()));
+        let (found, addresses) = mpsc::channel();
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let shared = Arc::clone(&log);
+        thread::spawn(move || follow(stderr.expect("a pipe"), &shared, &found));
+        let (answer, answered) = mpsc::channel();
+        thread::spawn(move || {
+            let mut stdout = stdout.expect("a pipe");
+            let mut values = serde_json::Deserializer::from_reader(&mut stdout).into_iter();
+            if let Some(Ok(value)) = values.next() {
+                answer.send(value).ok();
+            }
+            drop(values);
+            // Read to the end, so that the process never waits for a full pipe.
+            stdout.read_to_end(&mut Vec::new()).ok();
+        });
+        let said = |log: &Arc<Mutex<String>>| log.lock().expect("the log").clone();
+        let address = addresses
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|_| panic!("it does not listen: {}", said(&log)));
+        let output = match answers {
+            false => Value::Null,
+            true => answered
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|_| panic!("it prints no JSON: {}", said(&log))),
+        };
+        Self {
+            child,
+            address,
+            log,
+            output,
+            _folder: folder,
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What `dev --output json` printed.
+    pub(crate) fn output(&self) -> &Value {
+        &self.output
+    }
+
+    /// Its log so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().expect("the log").clone()
+    }
+
+    /// Whoever shows this key, or none.
+    pub(crate) fn client_with_key(&self, key: Option<&str>) -> Client {
+        let channel: Channel = Endpoint::from_shared(format!("http://{}", self.address))
+            .expect("an address")
+            .connect_lazy();
+        Client::new(&channel, key)
+    }
+
+    /// Asks it to end (SIGTERM) and waits until it has, or ends it without warning (SIGKILL).
+    pub(crate) fn signal(&mut self, signal: &str) -> ExitStatus {
+        let sent = Command::new("kill")
+            .args(["-s", signal, &self.child.id().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(sent.success(), "the process is there to be told");
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        panic!("it did not end: {}", self.log());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already, which is as good.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Collects the log, and sends the address that it tells.
+fn follow(stderr: impl Read, log: &Mutex<String>, found: &mpsc::Sender<SocketAddr>) {
+    for line in BufReader::new(stderr).lines() {
+        let Ok(line) = line else { return };
+        if let Some(address) = address_in(&line) {
+            found.send(address).ok();
+        }
+        let mut log = log.lock().expect("the log");
+        log.push_str(&line);
+        log.push('\n');
+    }
+}
+
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once(LISTENING)?;
+    let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':'));
+    rest[..end.unwrap_or(rest.len())].parse().ok()
+}
+
+fn configuration(database: &TestDatabase, more: &str) -> String {
+    use countersign::domain::caller::KeyDigest;
+
+    let mut file = format!(
+        "{more}\nlisten_addr = \"127.0.0.1:0\"\nmetrics_addr = \"127.0.0.1:0\"\n\
+         database_url = \"{}\"\npeppers = \"{PEPPER}\"\ndrain_delay = \"0s\"\n",
+        database.url()
+    );
+    let all = "\"authorize\", \"tokens.issue\", \"tokens.revoke\", \"tokens.read\", \
+               \"directory.read\", \"directory.write\", \"events.read\"";
+    for (name, grants, acts_for) in [
+        (PLATFORM, all, "platform"),
+        (DASHBOARD, all, "members"),
+        (BOOKINGS, "\"authorize\"", "members"),
+    ] {
+        let digest = KeyDigest::of(&key_of(name));
+        file.push_str(&format!(
+            "\n[[callers]]\nname = \"{name}\"\nkey_digests = [\"{digest}\"]\n\
+             grants = [{grants}]\nacts_for = \"{acts_for}\"\n"
+        ));
+    }
+    file
+}
+
+#[test]
+fn the_address_is_read_from_the_log_line_whatever_surrounds_it() {
+    let expected = Some(SocketAddr::from(([127, 0, 0, 1], 41_234)));
+    assert_eq!(address_in("INFO x: listening on 127.0.0.1:41234"), expected);
+    assert_eq!(address_in("listening on 127.0.0.1:41234 tls=off"), expected);
+    assert_eq!(address_in("listening for news"), None);
+}

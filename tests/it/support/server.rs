@@ -1,0 +1,188 @@
+//! The real server, in this process, on a port of its own.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use countersign::{
+    config::Config,
+    domain::{
+        caller::{ActsFor, Caller, Callers, Grant, KeyDigest},
+        database_url::DatabaseUrl,
+        ids::CallerName,
+        pepper::PepperRing,
+        policy::Policy,
+        secret::TokenFormat,
+    },
+    server::{self, StartError},
+    store,
+};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tonic::transport::{Channel, Endpoint};
+
+use super::{
+    client::Client,
+    clock::TestClock,
+    database::{Backend, TestDatabase},
+};
+
+/// A caller with every grant that acts for the platform.
+pub(crate) const PLATFORM: &str = "platform";
+/// A caller with every grant that acts for members.
+pub(crate) const DASHBOARD: &str = "dashboard";
+/// A caller that may only ask for decisions.
+pub(crate) const BOOKINGS: &str = "bookings";
+
+/// A pepper, and one to rotate to.
+pub(crate) const PEPPER: &str = "p1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+pub(crate) const NEXT_PEPPER: &str = "p2:ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=";
+
+/// The service key of the caller with this name.
+pub(crate) fn key_of(name: &str) -> String {
+    format!("csn_key_{name:0<43}")
+}
+
+/// One entry of the callers.
+pub(crate) fn caller(name: &str, grants: &[Grant], acts_for: ActsFor) -> (KeyDigest, Arc<Caller>) {
+    let caller = Caller {
+        name: CallerName::parse(name).expect("a name"),
+        grants: grants.to_vec(),
+        acts_for,
+    };
+    (KeyDigest::of(&key_of(name)), Arc::new(caller))
+}
+
+/// How a server is set up. The default is what most tests want.
+pub(crate) struct Setup {
+    pub(crate) callers: Callers,
+    pub(crate) policy: Policy,
+    pub(crate) peppers: String,
+    pub(crate) token_format: TokenFormat,
+    pub(crate) reflection: bool,
+    pub(crate) clock: TestClock,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            callers: Callers::Keyed(vec![
+                caller(PLATFORM, &Grant::ALL, ActsFor::Platform),
+                caller(DASHBOARD, &Grant::ALL, ActsFor::Members),
+                caller(BOOKINGS, &[Grant::Authorize], ActsFor::Members),
+            ]),
+            policy: Policy::embedded().expect("the default policy is good"),
+            peppers: PEPPER.to_owned(),
+            token_format: TokenFormat::default(),
+            reflection: true,
+            clock: TestClock::default(),
+        }
+    }
+}
+
+impl Setup {
+    /// Open to anyone, as `dev` is.
+    pub(crate) fn open() -> Self {
+        Self {
+            callers: Callers::open(CallerName::parse("dev").expect("a name")),
+            ..Self::default()
+        }
+    }
+
+    /// Brings a PostgreSQL database up to date and serves.
+    pub(crate) async fn start(self, database: &TestDatabase) -> TestServer {
+        if database.backend() == Backend::Postgres {
+            let url = DatabaseUrl::parse(database.url()).expect("an address");
+            store::migrate(&url)
+                .await
+                .expect("the database is migrated");
+        }
+        self.start_unmigrated(database).await
+    }
+
+    /// Serves the database as it is.
+    pub(crate) async fn start_unmigrated(self, database: &TestDatabase) -> TestServer {
+        let listener = TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .expect("a free port");
+        let address = listener.local_addr().expect("a bound port");
+        let url = DatabaseUrl::parse(database.url()).expect("an address");
+        let config = Config {
+            listen_addr: address,
+            metrics_addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            database_url: url.clone(),
+            database_direct_url: url,
+            peppers: PepperRing::parse(&self.peppers).expect("peppers"),
+            policy: self.policy,
+            token_format: self.token_format,
+            staleness_bound: Duration::from_secs(1),
+            reflection: self.reflection,
+            drain_delay: Duration::ZERO,
+            log: "info".to_owned(),
+            callers: self.callers,
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        // The end of the test, which drops the sender, ends the server as well.
+        let shutdown = async move { drop(stopped.await) };
+        let task = tokio::spawn(server::serve(
+            listener,
+            config,
+            self.clock.clock(),
+            shutdown,
+        ));
+        let channel = Endpoint::from_shared(format!("http://{address}"))
+            .expect("an address")
+            .connect_lazy();
+        TestServer {
+            address,
+            clock: self.clock,
+            channel,
+            stop,
+            task,
+        }
+    }
+}
+
+/// A server that runs until it is stopped or dropped.
+pub(crate) struct TestServer {
+    address: SocketAddr,
+    clock: TestClock,
+    channel: Channel,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), StartError>>,
+}
+
+impl TestServer {
+    /// The default one.
+    pub(crate) async fn start(database: &TestDatabase) -> Self {
+        Setup::default().start(database).await
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its clock.
+    pub(crate) fn clock(&self) -> &TestClock {
+        &self.clock
+    }
+
+    /// The caller with this name.
+    pub(crate) fn client(&self, name: &str) -> Client {
+        self.client_with_key(Some(&key_of(name)))
+    }
+
+    /// Whoever shows this key, or none.
+    pub(crate) fn client_with_key(&self, key: Option<&str>) -> Client {
+        Client::new(&self.channel, key)
+    }
+
+    /// Its connection, to add metadata of one's own.
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// Stops it gracefully. Its result, so that a failed start can be looked at.
+    pub(crate) async fn stop(self) -> Result<(), StartError> {
+        drop(self.stop);
+        self.task.await.expect("the server does not panic")
+    }
+}
