@@ -33,7 +33,7 @@ use crate::domain::{
 #[derive(Clone)]
 pub struct Store {
     read: DatabaseConnection,
-    /// On SQLite a pool of one: writers queue for it in order. On Postgres the same pool as `read`.
+    /// A pool of its own. On SQLite a pool of one: writers queue for it in order.
     write: DatabaseConnection,
     backend: Backend,
     clock: Clock,

@@ -121,11 +121,11 @@ impl fmt::Display for Policy {
         let first = first.max("oversees tokens".len());
         let widths: Vec<usize> = self.roles.keys().map(|role| role.len().max(9)).collect();
         let line = |f: &mut fmt::Formatter<'_>, head: &str, cells: Vec<&str>| {
-            write!(f, "{head:first$}")?;
+            let mut text = format!("{head:first$}");
             for (cell, width) in cells.iter().zip(&widths) {
-                write!(f, "  {cell:width$}")?;
+                text.push_str(&format!("  {cell:width$}"));
             }
-            writeln!(f)
+            writeln!(f, "{}", text.trim_end())
         };
         line(f, "action", self.roles().collect())?;
         for (action, declared) in &self.actions {

@@ -1,4 +1,4 @@
-//! The secret of a personal access token and its printed form, `<prefix>_1_<43 digits><6 digits of checksum>`.
+//! The secret of a personal access token and its printed form, `<prefix>_1<43 digits><6 digits of checksum>`.
 //!
 //! A [`Secret`] is what is hashed; a [`SecretText`] is what the bearer holds. Neither prints itself, both are wiped when
 //! dropped, and parsing touches nothing but its input.

@@ -15,6 +15,7 @@ use crate::domain::{
     time::Clock,
 };
 
+/// Of each pool. There are two, so that decisions do not wait behind mutations that wait for locks.
 const POSTGRES_CONNECTIONS: u32 = 10;
 const SQLITE_READERS: u32 = 4;
 /// How long a request waits for a connection before it is answered that it cannot be carried out now.
@@ -72,12 +73,13 @@ impl Store {
                 )
             }
             Backend::Postgres => {
-                let pool = connect(url, POSTGRES_CONNECTIONS).await.map_err(fault)?;
-                let pending = Migrator::pending(&pool).await.map_err(fault)?;
+                let read = connect(url, POSTGRES_CONNECTIONS).await.map_err(fault)?;
+                let pending = Migrator::pending(&read).await.map_err(fault)?;
                 if !pending.is_empty() {
                     return Err(StoreError::Pending(url.clone(), pending));
                 }
-                (pool.clone(), pool, None)
+                let write = connect(url, POSTGRES_CONNECTIONS).await.map_err(fault)?;
+                (read, write, None)
             }
         };
         let store = Self {

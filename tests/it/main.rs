@@ -10,5 +10,6 @@
 mod architecture;
 mod cli;
 mod decision_table;
+mod readme;
 mod support;
 mod token_format;

@@ -23,7 +23,7 @@ use super::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What the log says before the address.
-const LISTENING: &str = "listening on ";
+const LISTENING: [&str; 2] = ["listens on ", "listening on "];
 
 /// A running `countersign`, killed when dropped.
 pub(crate) struct Process {
@@ -176,7 +176,7 @@ fn follow(stderr: impl Read, log: &Mutex<String>, found: &mpsc::Sender<SocketAdd
 }
 
 fn address_in(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once(LISTENING)?;
+    let (_, rest) = LISTENING.iter().find_map(|words| line.split_once(words))?;
     let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':'));
     rest[..end.unwrap_or(rest.len())].parse().ok()
 }
@@ -210,5 +210,6 @@ fn the_address_is_read_from_the_log_line_whatever_surrounds_it() {
     let expected = Some(SocketAddr::from(([127, 0, 0, 1], 41_234)));
     assert_eq!(address_in("INFO x: listening on 127.0.0.1:41234"), expected);
     assert_eq!(address_in("listening on 127.0.0.1:41234 tls=off"), expected);
+    assert_eq!(address_in("gRPC listens on 127.0.0.1:41234"), expected);
     assert_eq!(address_in("listening for news"), None);
 }
