@@ -14,11 +14,12 @@ const FILES: [&str; 5] = [
 ];
 
 /// Messages that hold a secret: a derived `Debug` would print it, so `pb` writes theirs by hand.
-const SECRET_HOLDERS: [&str; 6] = [
+const SECRET_HOLDERS: [&str; 7] = [
     ".countersign.v1.AuthorizeRequest",
     ".countersign.v1.GetTokenRequest",
     ".countersign.v1.GetTokenRequest.target",
     ".countersign.v1.IssueTokenResponse",
+    ".countersign.v1.ListPermissionsRequest",
     ".countersign.v1.RevokeTokenRequest",
     ".countersign.v1.RevokeTokenRequest.target",
 ];

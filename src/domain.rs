@@ -10,6 +10,7 @@ pub mod decide;
 pub mod directory;
 pub mod error;
 pub mod event;
+pub mod explain;
 pub mod ids;
 pub mod limiter;
 pub mod name;

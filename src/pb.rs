@@ -30,6 +30,7 @@ opaque_debug! {
     GetTokenRequest => "GetTokenRequest",
     get_token_request::Target => "Target",
     IssueTokenResponse => "IssueTokenResponse",
+    ListPermissionsRequest => "ListPermissionsRequest",
     RevokeTokenRequest => "RevokeTokenRequest",
     revoke_token_request::Target => "Target",
 }

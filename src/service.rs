@@ -7,7 +7,7 @@ mod tokens;
 
 use std::sync::Arc;
 
-pub use authorize::{Principal, Verdict};
+pub use authorize::{Explained, Permissions, Principal, Verdict};
 pub use directory::{
     MemberChange, MemberCommand, WorkspaceChange, WorkspaceCommand, WorkspaceUpdate,
 };

@@ -129,25 +129,47 @@ pub enum Decision {
 
 /// Decides. Total: there is no input it has no answer for, and what it does not recognise it denies.
 pub fn decide(policy: &Policy, presented: &Presented, ask: &Ask, now: Timestamp) -> Decision {
-    let bearer = match presented {
-        Presented::Malformed => return Decision::Deny(DenyReason::MalformedToken),
-        Presented::Unknown => return Decision::Deny(DenyReason::UnknownToken),
-        Presented::Known(bearer) => bearer,
-    };
-    let verdict = authenticate(bearer, now).and_then(|()| permit(policy, bearer, ask));
+    let verdict = authenticate(presented, &ask.on_behalf_of, now)
+        .and_then(|bearer| permit(policy, &bearer.member, ask));
     match verdict {
         Ok(reach) => Decision::Allow(reach),
         Err(reason) => Decision::Deny(reason),
     }
 }
 
-/// Whether the token is good and its member and workspace are in use.
-fn authenticate(bearer: &Bearer, now: Timestamp) -> Result<(), DenyReason> {
+/// Everything that the bearer may do, by action, or why nothing.
+pub fn permissions<'a>(
+    policy: &'a Policy,
+    presented: &Presented,
+    on_behalf_of: &str,
+    now: Timestamp,
+) -> Result<Vec<(&'a str, Reach)>, DenyReason> {
+    let bearer = authenticate(presented, on_behalf_of, now)?;
+    let role = bearer.member.role.as_str();
+    let rules = policy.actions().filter_map(|name| {
+        let action = Action::parse(name).ok()?;
+        let rule = policy.rule(role, &action)?;
+        Some((name, rule.reach))
+    });
+    Ok(rules.collect())
+}
+
+/// The bearer, if the token is good, its member and workspace are in use, and it asks for nobody else.
+fn authenticate<'a>(
+    presented: &'a Presented,
+    on_behalf_of: &str,
+    now: Timestamp,
+) -> Result<&'a Bearer, DenyReason> {
+    let bearer = match presented {
+        Presented::Malformed => return Err(DenyReason::MalformedToken),
+        Presented::Unknown => return Err(DenyReason::UnknownToken),
+        Presented::Known(bearer) => bearer,
+    };
     let Bearer {
         token,
         member,
         workspace,
-    } = bearer;
+    } = &**bearer;
     if workspace.state == WorkspaceState::Deleted {
         return Err(DenyReason::WorkspaceDeleted);
     }
@@ -165,15 +187,14 @@ fn authenticate(bearer: &Bearer, now: Timestamp) -> Result<(), DenyReason> {
     if member.state == MemberState::Suspended {
         return Err(DenyReason::MemberSuspended);
     }
-    Ok(())
-}
-
-/// Whether a good token's bearer may do this, and how far.
-fn permit(policy: &Policy, bearer: &Bearer, ask: &Ask) -> Result<Reach, DenyReason> {
-    let member = &bearer.member;
-    if !ask.on_behalf_of.is_empty() && ask.on_behalf_of != member.member_id.as_str() {
+    if !on_behalf_of.is_empty() && on_behalf_of != member.member_id.as_str() {
         return Err(DenyReason::Impersonation);
     }
+    Ok(bearer)
+}
+
+/// Whether this member may do this with a token, and how far.
+fn permit(policy: &Policy, member: &Member, ask: &Ask) -> Result<Reach, DenyReason> {
     if ask.action.is_above_token_ceiling() {
         return Err(DenyReason::AboveTokenCeiling);
     }
@@ -187,9 +208,8 @@ fn permit(policy: &Policy, bearer: &Bearer, ask: &Ask) -> Result<Reach, DenyReas
     if !in_own_workspace {
         return Err(DenyReason::WrongWorkspace);
     }
-    let reach = policy
-        .reach(member.role.as_str(), &ask.action)
-        .ok_or(DenyReason::RoleNotPermitted)?;
+    let rule = policy.rule(member.role.as_str(), &ask.action);
+    let reach = rule.ok_or(DenyReason::RoleNotPermitted)?.reach;
     let within = match &ask.owner {
         // The further reach does not make a listing of what is none.
         Owner::Collection => policy.is_collection(&ask.action),

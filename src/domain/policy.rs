@@ -19,6 +19,16 @@ pub enum Reach {
     Workspace,
 }
 
+impl Reach {
+    /// The name in tables for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Own => "OWN",
+            Self::Workspace => "WORKSPACE",
+        }
+    }
+}
+
 /// A compiled policy. Only [`Policy::parse`] makes one, so every policy there is respects the token ceiling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -38,7 +48,16 @@ struct DeclaredAction {
 struct Role {
     oversees_tokens: bool,
     /// By the action's column.
-    reaches: Vec<Option<Reach>>,
+    rules: Vec<Option<Rule>>,
+}
+
+/// What lets a role do an action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// How far.
+    pub reach: Reach,
+    /// The entry of the file, such as `roles.member.own: bookings.*`.
+    pub entry: String,
 }
 
 /// Why a policy was refused.
@@ -75,15 +94,15 @@ impl Policy {
             .is_some_and(|declared| declared.is_collection)
     }
 
-    /// How far the role may do the action. None: not at all, or the role or the action is not in the policy.
-    pub fn reach(&self, role: &str, action: &Action) -> Option<Reach> {
+    /// The rule that lets the role do the action. None: it may not at all, or the role or the action is not in the policy.
+    pub fn rule(&self, role: &str, action: &Action) -> Option<&Rule> {
         // The ceiling once more, at the only place a reach comes from: a policy above it cannot be made, and if one
         // could, it would still grant nothing.
         if action.is_above_token_ceiling() {
             return None;
         }
         let declared = self.actions.get(action.as_str())?;
-        *self.roles.get(role)?.reaches.get(declared.column)?
+        self.roles.get(role)?.rules.get(declared.column)?.as_ref()
     }
 
     /// Whether the policy has the role.
@@ -129,13 +148,13 @@ impl fmt::Display for Policy {
         };
         line(f, "action", self.roles().collect())?;
         for (action, declared) in &self.actions {
-            let cells = self.roles.values().map(|role| {
-                match role.reaches.get(declared.column).copied().flatten() {
-                    Some(Reach::Own) => "OWN",
-                    Some(Reach::Workspace) => "WORKSPACE",
-                    None => "-",
-                }
-            });
+            let cells = self
+                .roles
+                .values()
+                .map(|role| match role.rules.get(declared.column) {
+                    Some(Some(rule)) => rule.reach.as_str(),
+                    _ => "-",
+                });
             line(f, action, cells.collect())?;
         }
         let oversight = self.roles.values().map(|role| match role.oversees_tokens {

@@ -17,7 +17,7 @@ use crate::{
         ids::{MemberId, WorkspaceId},
     },
     pb::{
-        self, AuthorizeRequest, AuthorizeResponse,
+        self, AuthorizeRequest, AuthorizeResponse, ListPermissionsRequest, ListPermissionsResponse,
         authorization_service_server::AuthorizationService,
     },
 };
@@ -32,18 +32,37 @@ impl AuthorizationService for Api {
         request: Request<AuthorizeRequest>,
     ) -> Result<Response<AuthorizeResponse>, Status> {
         self.gate.admit(&request, &[Grant::Authorize])?;
+        let explain = request.get_ref().explain;
         let (token, ask) = parse(request.into_inner())?;
-        let verdict = self.service.authorize(&token, &ask).await?;
+        let verdict = self.service.authorize(&token, &ask, explain).await?;
         Ok(Response::new(render::verdict(verdict)))
     }
+
+    async fn list_permissions(
+        &self,
+        request: Request<ListPermissionsRequest>,
+    ) -> Result<Response<ListPermissionsResponse>, Status> {
+        self.gate.admit(&request, &[Grant::Authorize])?;
+        let request = request.into_inner();
+        let token = Zeroizing::new(request.token);
+        let on_behalf_of = parse_context(request.context)?;
+        let found = self.service.list_permissions(&token, &on_behalf_of).await?;
+        Ok(Response::new(render::permissions(found)))
+    }
+}
+
+/// For whom the bearer asks to act. Unchecked: the bearer may be the one who says it.
+fn parse_context(context: Option<pb::Context>) -> Result<String, Error> {
+    let context = context.unwrap_or_default();
+    unsupported("context.client_ip", !context.client_ip.is_empty())?;
+    unsupported("context.min_revision", !context.min_revision.is_empty())?;
+    Ok(context.on_behalf_of)
 }
 
 /// The token as it was presented, unchecked since it is the bearer's, and what is asked.
 fn parse(request: AuthorizeRequest) -> Result<(Zeroizing<String>, Ask), Error> {
     let token = Zeroizing::new(request.token);
-    let context = request.context.unwrap_or_default();
-    unsupported("context.client_ip", !context.client_ip.is_empty())?;
-    unsupported("context.min_revision", !context.min_revision.is_empty())?;
+    let on_behalf_of = parse_context(request.context)?;
     let mut fields = Fields::default();
     let action = fields.read("action", Action::parse(&request.action));
     let resource = request.resource.unwrap_or_default();
@@ -63,7 +82,7 @@ fn parse(request: AuthorizeRequest) -> Result<(Zeroizing<String>, Ask), Error> {
         action,
         workspace_id,
         owner,
-        on_behalf_of: context.on_behalf_of,
+        on_behalf_of,
     };
     Ok((token, ask))
 }

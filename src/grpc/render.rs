@@ -11,7 +11,7 @@ use crate::{
         token::{Origin, TokenRecord, TokenState},
     },
     pb::{self, event::Details as DetailsForm},
-    service::{Issued, Principal, Verdict},
+    service::{Issued, Permissions, Principal, Verdict},
 };
 
 pub(super) fn issued(issued: &Issued) -> pb::IssueTokenResponse {
@@ -68,26 +68,64 @@ fn actor(key: &MemberKey) -> pb::Actor {
 }
 
 pub(super) fn verdict(verdict: Verdict) -> pb::AuthorizeResponse {
+    let role = verdict
+        .principal
+        .as_ref()
+        .map(|principal| principal.role.to_string());
     pb::AuthorizeResponse {
         decision: Some(decision(verdict.decision)),
         principal: verdict.principal.map(principal),
         revision: verdict
             .revision
             .map_or_else(String::new, |revision| revision.to_string()),
+        explanation: verdict.explanation.map(|explained| pb::Explanation {
+            role: role.unwrap_or_default(),
+            rule: explained.explanation.rule,
+            reach: explained
+                .explanation
+                .reach
+                .map_or(pb::Reach::Unspecified, reach)
+                .into(),
+            policy_hash: explained.policy_hash,
+        }),
+    }
+}
+
+pub(super) fn permissions(found: Permissions) -> pb::ListPermissionsResponse {
+    let reason = found.permissions.as_ref().err().copied();
+    let permissions = found.permissions.unwrap_or_default();
+    pb::ListPermissionsResponse {
+        reason: reason
+            .map_or(pb::DenyReason::Unspecified, deny_reason)
+            .into(),
+        principal: found.principal.map(principal),
+        permissions: permissions
+            .into_iter()
+            .map(|(action, reaches)| pb::Permission {
+                action,
+                reach: reach(reaches).into(),
+            })
+            .collect(),
+        revision: found
+            .revision
+            .map_or_else(String::new, |revision| revision.to_string()),
+    }
+}
+
+fn reach(reach: Reach) -> pb::Reach {
+    match reach {
+        Reach::Own => pb::Reach::Own,
+        Reach::Workspace => pb::Reach::Workspace,
     }
 }
 
 fn decision(decision: Decision) -> pb::Decision {
     match decision {
-        Decision::Allow(reach) => pb::Decision {
+        Decision::Allow(reaches) => pb::Decision {
             outcome: pb::Outcome::Allow.into(),
             reason: pb::DenyReason::Unspecified.into(),
             message: "allowed".to_owned(),
-            reach: match reach {
-                Reach::Own => pb::Reach::Own,
-                Reach::Workspace => pb::Reach::Workspace,
-            }
-            .into(),
+            reach: reach(reaches).into(),
         },
         Decision::Deny(reason) => pb::Decision {
             outcome: pb::Outcome::Deny.into(),

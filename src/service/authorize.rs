@@ -2,9 +2,11 @@
 
 use super::Service;
 use crate::domain::{
-    decide::{Ask, Bearer, Decision, Presented, decide},
+    decide::{Ask, Bearer, Decision, DenyReason, Presented, decide, permissions},
     error::Error,
+    explain::{Explanation, explain},
     ids::{MemberKey, Revision, RoleName, TokenId},
+    policy::Reach,
     time::Timestamp,
 };
 
@@ -30,35 +32,98 @@ pub struct Verdict {
     pub principal: Option<Principal>,
     /// The state it was decided from. None for a malformed token, for which nothing is read.
     pub revision: Option<Revision>,
+    /// How it came about, if that was asked for and the principal may be known.
+    pub explanation: Option<Explained>,
+}
+
+/// How a decision came about, and under which policy.
+pub struct Explained {
+    /// The rule and its reach.
+    pub explanation: Explanation,
+    /// The policy.
+    pub policy_hash: String,
+}
+
+/// What a bearer may do.
+pub struct Permissions {
+    /// Every action with its reach, or why the token is no good.
+    pub permissions: Result<Vec<(String, Reach)>, DenyReason>,
+    /// Whose token it is, once it is known to be good.
+    pub principal: Option<Principal>,
+    /// The state it was read from. None for a malformed token.
+    pub revision: Option<Revision>,
 }
 
 impl Service {
     /// Decides whether the bearer of what was presented may do what is asked.
-    pub async fn authorize(&self, presented: &str, ask: &Ask) -> Result<Verdict, Error> {
-        let parts = &*self.0;
-        let (presented, revision) = match parts.format.parse(presented) {
-            None => (Presented::Malformed, None),
-            Some(secret) => {
-                let digests = parts.ring.digests(&secret);
-                let found = parts.store.read().find_presented(&digests).await?;
-                (found.presented, Some(found.revision))
-            }
-        };
+    pub async fn authorize(
+        &self,
+        presented: &str,
+        ask: &Ask,
+        with_explanation: bool,
+    ) -> Result<Verdict, Error> {
+        let policy = &self.0.policy;
+        let (presented, revision) = self.look_up(presented).await?;
         // The clock is read last: an expiry that passed while the rows were read counts.
-        let decision = decide(&parts.policy, &presented, ask, parts.clock.now());
-        let is_known_good = match decision {
-            Decision::Allow(_) => true,
-            Decision::Deny(reason) => reason.reveals_principal(),
+        let decision = decide(policy, &presented, ask, self.0.clock.now());
+        let reason = match decision {
+            Decision::Allow(_) => None,
+            Decision::Deny(reason) => Some(reason),
         };
-        let principal = match presented {
-            Presented::Known(bearer) if is_known_good => Some((*bearer).into()),
+        let bearer = known_good(presented, reason);
+        let explanation = match &bearer {
+            Some(bearer) if with_explanation => Some(Explained {
+                explanation: explain(policy, &bearer.member, ask, decision),
+                policy_hash: policy.hash().to_owned(),
+            }),
             _ => None,
         };
         Ok(Verdict {
             decision,
+            principal: bearer.map(Into::into),
+            revision,
+            explanation,
+        })
+    }
+
+    /// Tells everything that the bearer of what was presented may do.
+    pub async fn list_permissions(
+        &self,
+        presented: &str,
+        on_behalf_of: &str,
+    ) -> Result<Permissions, Error> {
+        let policy = &self.0.policy;
+        let (presented, revision) = self.look_up(presented).await?;
+        let found = permissions(policy, &presented, on_behalf_of, self.0.clock.now());
+        let principal = known_good(presented, found.as_ref().err().copied()).map(Into::into);
+        Ok(Permissions {
+            permissions: found.map(|found| {
+                let owned = |(action, reach): (&str, Reach)| (action.to_owned(), reach);
+                found.into_iter().map(owned).collect()
+            }),
             principal,
             revision,
         })
+    }
+
+    /// What a presentation comes to, with the position it was read at. A malformed one is not looked up at all.
+    async fn look_up(&self, presented: &str) -> Result<(Presented, Option<Revision>), Error> {
+        let Some(secret) = self.0.format.parse(presented) else {
+            return Ok((Presented::Malformed, None));
+        };
+        let digests = self.0.ring.digests(&secret);
+        let found = self.0.store.read().find_presented(&digests).await?;
+        Ok((found.presented, Some(found.revision)))
+    }
+}
+
+/// The bearer, unless the token itself is no good.
+fn known_good(presented: Presented, reason: Option<DenyReason>) -> Option<Bearer> {
+    match presented {
+        Presented::Known(bearer) if reason.is_none_or(DenyReason::reveals_principal) => {
+            Some(*bearer)
+        }
+        _ => None,
     }
 }
 

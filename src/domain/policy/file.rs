@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{DeclaredAction, Policy, PolicyFault, Reach, Role};
+use super::{DeclaredAction, Policy, PolicyFault, Reach, Role, Rule};
 use crate::domain::{
     action::{Action, is_kebab},
     ids::RoleName,
@@ -156,10 +156,21 @@ impl Compiler<'_> {
             }
             let mut role = Role {
                 oversees_tokens: entry.oversees_tokens,
-                reaches: vec![None; actions.len()],
+                rules: vec![None; actions.len()],
             };
-            self.grant(&mut role, &entry.own, Reach::Own, actions);
-            self.grant(&mut role, &entry.workspace, Reach::Workspace, actions);
+            let key = format!("roles.{}", name.get_ref());
+            for (list, reach, patterns) in [
+                ("own", Reach::Own, &entry.own),
+                ("workspace", Reach::Workspace, &entry.workspace),
+            ] {
+                self.grant(
+                    &mut role,
+                    &format!("{key}.{list}"),
+                    reach,
+                    patterns,
+                    actions,
+                );
+            }
             direct.insert(name.get_ref().as_str(), role);
         }
         let mut roles = BTreeMap::new();
@@ -182,8 +193,8 @@ impl Compiler<'_> {
             let mut role = direct[name.get_ref().as_str()].clone();
             for other in included.iter().filter_map(|name| direct.get(name)) {
                 role.oversees_tokens |= other.oversees_tokens;
-                for (mine, theirs) in role.reaches.iter_mut().zip(&other.reaches) {
-                    *mine = (*mine).max(*theirs);
+                for (mine, theirs) in role.rules.iter_mut().zip(&other.rules) {
+                    take_further(mine, theirs);
                 }
             }
             roles.insert(name.get_ref().clone(), role);
@@ -195,8 +206,9 @@ impl Compiler<'_> {
     fn grant(
         &mut self,
         role: &mut Role,
-        patterns: &[Spanned<String>],
+        list: &str,
         reach: Reach,
+        patterns: &[Spanned<String>],
         actions: &BTreeMap<String, DeclaredAction>,
     ) {
         for pattern in patterns {
@@ -223,11 +235,22 @@ impl Compiler<'_> {
                     format!("`{text}` matches no declared action"),
                 );
             }
+            let rule = Some(Rule {
+                reach,
+                entry: format!("{list}: {text}"),
+            });
             for (_, declared) in matched {
-                let cell = &mut role.reaches[declared.column];
-                *cell = (*cell).max(Some(reach));
+                take_further(&mut role.rules[declared.column], &rule);
             }
         }
+    }
+}
+
+/// The further reach wins; of two equal ones the role's own, or the first.
+fn take_further(mine: &mut Option<Rule>, theirs: &Option<Rule>) {
+    let reach = |rule: &Option<Rule>| rule.as_ref().map(|rule| rule.reach);
+    if reach(theirs) > reach(mine) {
+        mine.clone_from(theirs);
     }
 }
 
@@ -262,7 +285,7 @@ fn hash(actions: &BTreeMap<String, DeclaredAction>, roles: &BTreeMap<String, Rol
     for (name, role) in roles {
         hasher.update(format!("{name} {}\n", role.oversees_tokens).as_bytes());
         for (action, declared) in actions {
-            let reach = role.reaches[declared.column];
+            let reach = role.rules[declared.column].as_ref().map(|rule| rule.reach);
             hasher.update(format!("{action} {reach:?}\n").as_bytes());
         }
     }

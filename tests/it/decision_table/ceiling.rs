@@ -203,7 +203,7 @@ proptest! {
                         let is_ceiling = decision == Decision::Deny(DenyReason::AboveTokenCeiling);
                         prop_assert_eq!(is_ceiling, is_above(&action), "{} {}", role, action);
                         if is_above(&action) {
-                            prop_assert_eq!(policy.reach(role, &parsed), None);
+                            prop_assert_eq!(policy.rule(role, &parsed), None);
                         }
                     }
                 }
@@ -237,7 +237,7 @@ fn the_generated_files_are_of_both_kinds_and_some_grant_something() {
             Ok(policy) => {
                 let grants = |role: &str, action: &String| {
                     let action = Action::parse(action).expect("an action");
-                    policy.reach(role, &action).is_some()
+                    policy.rule(role, &action).is_some()
                 };
                 granting += usize::from(
                     policy
