@@ -11,6 +11,7 @@ mod keys;
 mod loader;
 mod peppers;
 mod settings;
+mod tls;
 mod value;
 
 use std::{net::SocketAddr, time::Duration};
@@ -19,6 +20,7 @@ pub use fault::{Fault, Faults};
 pub use flags::{DatabaseFlags, DevFlags, FlagValues, PolicyFlags, ServeFlags};
 use loader::Loader;
 pub use settings::Sources;
+pub use tls::Tls;
 
 use crate::domain::{
     caller::Callers, database_url::DatabaseUrl, pepper::PepperRing, policy::Policy,
@@ -53,6 +55,8 @@ pub struct Config {
     pub token_format: TokenFormat,
     /// How old a view may be that a decision is made from.
     pub staleness_bound: Duration,
+    /// How the gRPC port speaks TLS. None: it does not.
+    pub tls: Option<Tls>,
     /// Whether reflection is served.
     pub reflection: bool,
     /// How long listeners stay open after readiness has ended.

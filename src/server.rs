@@ -13,7 +13,7 @@ use crate::{
     config::Config,
     domain::time::Clock,
     grpc::{Api, Gate, reflection},
-    service::{Parts, Service},
+    service::{Rules, Service},
     store::{Store, StoreError},
 };
 
@@ -56,13 +56,15 @@ pub async fn serve_from(
 ) -> Result<(), StartError> {
     let gate = Arc::new(Gate::new(config.callers, clock.clone()));
     let api = Api::new(
-        Service::new(Parts {
-            store: store.clone(),
-            policy: config.policy,
-            format: config.token_format,
-            ring: config.peppers,
+        Service::new(
+            store.clone(),
+            Rules {
+                policy: config.policy,
+                format: config.token_format,
+                ring: config.peppers,
+            },
             clock,
-        }),
+        ),
         Arc::clone(&gate),
     );
     let (health, health_service) = tonic_health::server::health_reporter();

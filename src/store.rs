@@ -14,7 +14,7 @@ mod migration;
 mod mutate;
 mod tokens;
 
-pub use connect::{StoreError, migrate, pending_migrations};
+pub use connect::{StoreError, live_tokens_by_pepper, migrate, pending_migrations};
 pub use fault::Abort;
 pub use mutate::{Change, Done, Mutation};
 pub use sea_orm::ConnectionTrait as Connection;
