@@ -6,6 +6,7 @@ mod directory_service;
 mod event_service;
 mod fields;
 mod gate;
+mod methods;
 mod page;
 mod reflection;
 mod render;
@@ -15,6 +16,7 @@ mod token_service;
 use std::sync::Arc;
 
 pub use gate::Gate;
+pub use methods::methods;
 pub use reflection::reflection;
 
 use crate::{

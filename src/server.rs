@@ -11,14 +11,27 @@ use tonic_health::ServingStatus;
 
 use crate::{
     config::Config,
-    domain::time::Clock,
+    domain::{error::Error, time::Clock},
     grpc::{Api, Gate, reflection},
     service::{Parts, Service},
-    store::{Store, StoreError},
+    store::{PoolVitals, Store, StoreError},
+    telemetry::{DatabaseSample, MetricsServer, PoolSample, Telemetry},
 };
 
 /// How long calls in flight have, once no new ones are taken, before they are cut off.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What a server is given beside its configuration.
+pub struct Inputs {
+    /// Where gRPC is served.
+    pub grpc: TcpListener,
+    /// Where metrics and probes are served, if anywhere.
+    pub metrics: Option<TcpListener>,
+    /// What time it is.
+    pub clock: Clock,
+    /// What it tells of itself.
+    pub telemetry: Telemetry,
+}
 
 /// Why the server did not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]
@@ -34,27 +47,39 @@ pub enum StartError {
     Transport(#[from] tonic::transport::Error),
 }
 
-/// Serves until `shutdown` resolves. Then health turns NOT_SERVING, the listener stays open for the configured
-/// `drain_delay` while load balancers notice, connections are told to go away, and calls in flight are finished.
+/// Serves until `shutdown` resolves. Then readiness ends, the listener stays open for the configured `drain_delay` while
+/// load balancers notice, connections are told to go away, and calls in flight are finished. The metrics port is the first
+/// to be served and the last to end.
 pub async fn serve(
-    listener: TcpListener,
+    mut inputs: Inputs,
     config: Config,
-    clock: Clock,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), StartError> {
-    let store = Store::open(&config.database_url, &config.peppers, clock.clone()).await?;
-    serve_from(store, listener, config, clock, shutdown).await
+    let _metrics = serve_metrics(&mut inputs, &config);
+    let (url, clock) = (&config.database_url, inputs.clock.clone());
+    let store = Store::open(url, &config.peppers, clock).await?;
+    serve_from(store, inputs, config, shutdown).await
 }
 
 /// [`serve`], from a store that is open already.
 pub async fn serve_from(
-    store: Store,
-    listener: TcpListener,
+    mut store: Store,
+    mut inputs: Inputs,
     config: Config,
-    clock: Clock,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), StartError> {
-    let gate = Arc::new(Gate::new(config.callers, clock.clone()));
+    let _metrics = serve_metrics(&mut inputs, &config);
+    let Inputs {
+        grpc: listener,
+        clock,
+        telemetry,
+        ..
+    } = inputs;
+    observe(&mut store, &telemetry);
+    let gate = Gate::new(config.callers, clock.clone());
+    let failures = telemetry.clone();
+    let count_failure = move |error: &Error| failures.count_authentication_failure(error);
+    let gate = Arc::new(gate.on_failure(count_failure));
     let api = Api::new(
         Service::new(Parts {
             store: store.clone(),
@@ -76,16 +101,21 @@ pub async fn serve_from(
     }
     let closing = Arc::new(Notify::new());
     let closed = Arc::clone(&closing);
+    let readiness = telemetry.clone();
     let drain = async move {
         shutdown.await;
         tracing::info!("draining");
+        readiness.set_ready(false);
         health
             .set_service_status("", ServingStatus::NotServing)
             .await;
         tokio::time::sleep(config.drain_delay).await;
         closing.notify_one();
     };
+    telemetry.set_ready(true);
     let serving = Server::builder()
+        // The outermost, so that health, reflection and whatever other layers refuse are told of too.
+        .layer(telemetry.rpc_layer())
         .add_routes(routes)
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), drain);
     let deadline = async {
@@ -97,7 +127,34 @@ pub async fn serve_from(
         // Streams that nobody closes, such as a watch on health, end here.
         () = deadline => tracing::warn!("calls still in flight were cut off"),
     }
+    telemetry.set_ready(false);
     store.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Serves the metrics port, where there is one that is not served yet, until what this returns is dropped.
+fn serve_metrics(inputs: &mut Inputs, config: &Config) -> Option<MetricsServer> {
+    inputs.telemetry.set_policy(config.policy.hash());
+    let listener = inputs.metrics.take()?;
+    Some(inputs.telemetry.serve_metrics(listener))
+}
+
+/// Has the store tell of itself.
+fn observe(store: &mut Store, telemetry: &Telemetry) {
+    let changes = telemetry.clone();
+    store.on_commit(move |details| changes.count_change(details));
+    let vitals = store.vitals();
+    let pool = |name, pool: PoolVitals| PoolSample {
+        name,
+        open: i64::try_from(pool.open).unwrap_or(i64::MAX),
+        idle: i64::try_from(pool.idle).unwrap_or(i64::MAX),
+    };
+    telemetry.sample_database(move || DatabaseSample {
+        head: vitals.head(),
+        pools: vec![
+            pool("read", vitals.read_pool()),
+            pool("write", vitals.write_pool()),
+        ],
+    });
 }

@@ -31,7 +31,10 @@ pub struct Gate {
     failures: Limiter<IpAddr>,
     by_secret: Limiter<CallerName>,
     clock: Clock,
+    on_failure: Option<Observer>,
 }
+
+type Observer = Box<dyn Fn(&Error) + Send + Sync>;
 
 impl Gate {
     /// A gate for these callers.
@@ -41,7 +44,15 @@ impl Gate {
             failures: Limiter::new(FAILURES_PER_SECOND),
             by_secret: Limiter::new(BY_SECRET_PER_SECOND),
             clock,
+            on_failure: None,
         }
+    }
+
+    /// The same gate, which calls back with every failed authentication.
+    #[must_use]
+    pub fn on_failure(mut self, observer: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        self.on_failure = Some(Box::new(observer));
+        self
     }
 
     /// The caller of this request, if it has at least one of these grants.
@@ -57,6 +68,9 @@ impl Gate {
             Ok(caller) => return Ok(caller),
             Err(error) => error,
         };
+        if let Some(observer) = &self.on_failure {
+            observer(&error);
+        }
         let peer = request
             .remote_addr()
             .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |addr| addr.ip());

@@ -1,6 +1,6 @@
 //! Opening the database: connections, the embedded one's lock, pending migrations.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement,
@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use sea_orm_migration::MigratorTrait;
 
-use super::{Store, lock::FileLock, migration::Migrator};
+use super::{Abort, Store, lock::FileLock, migration::Migrator};
 use crate::domain::{
     database_url::{Backend, DatabaseUrl},
     pepper::PepperRing,
@@ -87,15 +87,21 @@ impl Store {
             write,
             backend: url.backend(),
             clock,
+            head: Arc::default(),
+            observer: None,
             _lock: lock,
         };
         let unverifiable = store
             .read()
             .live_tokens_outside(ring, store.clock.now())
             .await;
-        match unverifiable.map_err(fault)? {
-            Some((pepper_id, live)) => Err(StoreError::PepperMissing { pepper_id, live }),
-            None => Ok(store),
+        if let Some((pepper_id, live)) = unverifiable.map_err(fault)? {
+            return Err(StoreError::PepperMissing { pepper_id, live });
+        }
+        // So that the newest revision is known from the start.
+        match store.read().head().await {
+            Err(Abort::Database(error)) => Err(fault(error)),
+            Ok(_) | Err(_) => Ok(store),
         }
     }
 }
