@@ -7,6 +7,7 @@ mod key;
 mod migrate;
 mod pepper;
 mod policy;
+mod reload;
 mod serve;
 mod shutdown;
 

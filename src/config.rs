@@ -84,5 +84,10 @@ pub fn load_policy(sources: &Sources) -> Result<Policy, Faults> {
     Loader::new(Mode::Serve, sources).finish(Loader::policy)
 }
 
+/// What the configuration file and the files that it names hold, as one word: another one when any of them changes.
+pub fn fingerprint(sources: &Sources) -> String {
+    Loader::new(Mode::Serve, sources).fingerprint(sources)
+}
+
 #[cfg(test)]
 mod tests;

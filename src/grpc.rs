@@ -7,6 +7,7 @@ mod event_service;
 mod fields;
 mod gate;
 mod guard;
+mod methods;
 mod page;
 mod reflection;
 mod render;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 pub use gate::Gate;
 pub use guard::GuardLayer;
+pub use methods::methods;
 pub use reflection::reflection;
 
 use crate::{

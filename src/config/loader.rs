@@ -288,6 +288,26 @@ impl Loader {
             || !self.settings.is_missing("tls")
     }
 
+    /// See [`super::fingerprint`].
+    pub(super) fn fingerprint(&self, sources: &Sources) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |text: &str| {
+            // The length keeps the texts apart.
+            hasher.update(&(text.len() as u64).to_be_bytes());
+            hasher.update(text.as_bytes());
+        };
+        if let Some((_, text)) = &sources.file {
+            add(text);
+        }
+        for setting in self.settings.values.values() {
+            if setting.key.name.ends_with("_file") {
+                let content = read_file(Path::new(&setting.text));
+                add(&content.unwrap_or_else(|message| message));
+            }
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
     /// What was given for a key, be it in a file that is named instead.
     fn given(&self, name: &str) -> Option<&Setting> {
         let is_named = |setting: &&Setting| setting.key.base() == name;

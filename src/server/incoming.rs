@@ -13,7 +13,7 @@ use arc_swap::ArcSwapOption;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -31,14 +31,19 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The TLS of new connections, which a reload replaces.
 pub(super) type SharedTls = Arc<ArcSwapOption<Tls>>;
 
-/// The connections of a listener, ready to be served. Ends when the receiver does.
-pub(super) fn accept(listener: TcpListener, tls: SharedTls) -> mpsc::Receiver<io::Result<Connection>> {
+/// The connections of a listener, ready to be served. No new ones once the watch says that the server has drained.
+pub(super) fn accept(
+    listener: TcpListener,
+    tls: SharedTls,
+    mut has_drained: watch::Receiver<bool>,
+) -> mpsc::Receiver<io::Result<Connection>> {
     let (ready, connections) = mpsc::channel(16);
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     tokio::spawn(async move {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
+                _ = has_drained.wait_for(|drained| *drained) => return,
                 () = ready.closed() => return,
             };
             let (stream, peer) = match accepted {
@@ -50,7 +55,7 @@ pub(super) fn accept(listener: TcpListener, tls: SharedTls) -> mpsc::Receiver<io
                 }
             };
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                tracing::warn!(peer = %peer, limit = MAX_CONNECTIONS, "a connection was cut off: there are too many");
+                tracing::warn!(peer = %peer, limit = MAX_CONNECTIONS, "a connection too many was cut off");
                 continue;
             };
             let (ready, tls) = (ready.clone(), tls.load_full());

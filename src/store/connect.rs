@@ -1,6 +1,6 @@
 //! Opening the database: connections, the embedded one's lock, pending migrations.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement,
@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use sea_orm_migration::MigratorTrait;
 
-use super::{Session, Store, lock::FileLock, migration::Migrator};
+use super::{Abort, Session, Store, lock::FileLock, migration::Migrator};
 use crate::domain::{
     database_url::{Backend, DatabaseUrl},
     pepper::PepperRing,
@@ -90,10 +90,16 @@ impl Store {
             write,
             backend: url.backend(),
             clock,
+            head: Arc::default(),
+            observer: None,
             _lock: lock,
         };
         store.check_peppers(ring).await?;
-        Ok(store)
+        // So that the newest revision is known from the start.
+        match store.read().head().await {
+            Err(Abort::Database(error)) => Err(fault(error)),
+            Ok(_) | Err(_) => Ok(store),
+        }
     }
 
     /// Refuses a ring without a pepper on which live tokens hang: they could not be verified any more.
@@ -161,7 +167,10 @@ pub async fn live_tokens_by_pepper(
         return Err(StoreError::Pending(url.clone(), pending));
     }
     let db = connect(url, 1).await.map_err(fault)?;
-    let session = Session { db };
+    let session = Session {
+        db,
+        head: Arc::default(),
+    };
     session
         .count_live_by_pepper(clock.now())
         .await

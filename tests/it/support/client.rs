@@ -231,5 +231,6 @@ pub(crate) fn authorize_request(
             ..Default::default()
         }),
         context: None,
+        explain: false,
     }
 }
