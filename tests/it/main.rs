@@ -10,5 +10,8 @@
 mod architecture;
 mod cli;
 mod decision_table;
+mod life_cycle;
+mod secrets;
+mod statements;
 mod support;
 mod token_format;

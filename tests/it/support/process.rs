@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, mpsc},
     thread,
@@ -23,16 +24,18 @@ use super::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What the log says before the address.
-const LISTENING: &str = "listening on ";
+const LISTENING: &str = "listens on ";
 
 /// A running `countersign`, killed when dropped.
 pub(crate) struct Process {
     child: Child,
     address: SocketAddr,
     log: Arc<Mutex<String>>,
+    /// What came on standard output, which `dev` answers on.
+    printed: Arc<Mutex<Vec<u8>>>,
     /// The answer of `dev --output json`.
     output: Value,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// The binary, with nothing of this process's environment but the path.
@@ -65,9 +68,14 @@ impl Process {
 
     /// `dev`, with a new embedded database.
     pub(crate) fn dev() -> Self {
+        Self::dev_at("info")
+    }
+
+    /// The same, at this level of the log.
+    pub(crate) fn dev_at(level: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let arguments = ["dev", "--output", "json", "--listen-addr", "127.0.0.1:0"];
-        let command = countersign(arguments, &folder);
+        let command = countersign(arguments.iter().chain(&["--log", level]), &folder);
         Self::spawn(command, folder, true)
     }
 
@@ -84,8 +92,10 @@ impl Process {
         let shared = Arc::clone(&log);
         thread::spawn(move || follow(stderr.expect("a pipe"), &shared, &found));
         let (answer, answered) = mpsc::channel();
+        let printed = Arc::new(Mutex::new(Vec::new()));
+        let copy = Arc::clone(&printed);
         thread::spawn(move || {
-            let mut stdout = stdout.expect("a pipe");
+            let mut stdout = Copying(stdout.expect("a pipe"), copy);
             let mut values = serde_json::Deserializer::from_reader(&mut stdout).into_iter();
             if let Some(Ok(value)) = values.next() {
                 answer.send(value).ok();
@@ -108,9 +118,15 @@ impl Process {
             child,
             address,
             log,
+            printed,
             output,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Where it runs; `dev` keeps its database there.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Where it listens.
@@ -126,6 +142,11 @@ impl Process {
     /// Its log so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().expect("the log").clone()
+    }
+
+    /// What it printed on standard output so far.
+    pub(crate) fn printed(&self) -> Vec<u8> {
+        self.printed.lock().expect("the output").clone()
     }
 
     /// Whoever shows this key, or none.
@@ -159,6 +180,18 @@ impl Drop for Process {
         // It may have ended already, which is as good.
         self.child.kill().ok();
         self.child.wait().ok();
+    }
+}
+
+/// Reads, and keeps a copy of what was read.
+struct Copying<R>(R, Arc<Mutex<Vec<u8>>>);
+
+impl<R: Read> Read for Copying<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.0.read(buffer)?;
+        let mut copy = self.1.lock().expect("the output");
+        copy.extend_from_slice(&buffer[..length]);
+        Ok(length)
     }
 }
 
@@ -208,7 +241,13 @@ fn configuration(database: &TestDatabase, more: &str) -> String {
 #[test]
 fn the_address_is_read_from_the_log_line_whatever_surrounds_it() {
     let expected = Some(SocketAddr::from(([127, 0, 0, 1], 41_234)));
-    assert_eq!(address_in("INFO x: listening on 127.0.0.1:41234"), expected);
-    assert_eq!(address_in("listening on 127.0.0.1:41234 tls=off"), expected);
-    assert_eq!(address_in("listening for news"), None);
+    assert_eq!(
+        address_in("INFO x: gRPC listens on 127.0.0.1:41234"),
+        expected
+    );
+    assert_eq!(
+        address_in("listens on 127.0.0.1:41234 server.address=x"),
+        expected
+    );
+    assert_eq!(address_in("listens to reason"), None);
 }

@@ -13,7 +13,7 @@ use countersign::{
         secret::TokenFormat,
     },
     server::{self, StartError},
-    store,
+    store::{self, Store},
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::transport::{Channel, Endpoint};
@@ -22,6 +22,7 @@ use super::{
     client::Client,
     clock::TestClock,
     database::{Backend, TestDatabase},
+    statements::Statements,
 };
 
 /// A caller with every grant that acts for the platform.
@@ -58,6 +59,8 @@ pub(crate) struct Setup {
     pub(crate) token_format: TokenFormat,
     pub(crate) reflection: bool,
     pub(crate) clock: TestClock,
+    /// Told of every statement that is run while it serves.
+    pub(crate) statements: Option<Statements>,
 }
 
 impl Default for Setup {
@@ -73,6 +76,7 @@ impl Default for Setup {
             token_format: TokenFormat::default(),
             reflection: true,
             clock: TestClock::default(),
+            statements: None,
         }
     }
 }
@@ -121,12 +125,16 @@ impl Setup {
         let (stop, stopped) = oneshot::channel::<()>();
         // The end of the test, which drops the sender, ends the server as well.
         let shutdown = async move { drop(stopped.await) };
-        let task = tokio::spawn(server::serve(
-            listener,
-            config,
-            self.clock.clock(),
-            shutdown,
-        ));
+        let clock = self.clock.clock();
+        let task = tokio::spawn(async move {
+            let Some(statements) = self.statements else {
+                return server::serve(listener, config, clock, shutdown).await;
+            };
+            let mut store =
+                Store::open(&config.database_url, &config.peppers, clock.clone()).await?;
+            store.on_statement(move |sql| statements.add(sql));
+            server::serve_from(store, listener, config, clock, shutdown).await
+        });
         let channel = Endpoint::from_shared(format!("http://{address}"))
             .expect("an address")
             .connect_lazy();
