@@ -90,6 +90,12 @@ impl TokenFormat {
         SecretText(text)
     }
 
+    /// Whether this has a token's prefix and length, though it may be none. Whoever holds it by mistake must not repeat it.
+    pub fn resembles(&self, text: &str) -> bool {
+        let fits = |head: &String| text.len() == head.len() + DIGITS && text.starts_with(head);
+        self.heads.iter().any(fits)
+    }
+
     /// Reads what a bearer presented: the printed form, bare or after `Bearer` in any case. Anything else is malformed.
     pub fn parse(&self, presented: &str) -> Option<Secret> {
         let text = strip_scheme(presented);

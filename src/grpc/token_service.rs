@@ -12,7 +12,7 @@ use crate::{
     domain::{
         caller::{Caller, Grant},
         error::{Error, Problem, ProblemReason},
-        ids::{MemberId, TokenId, WorkspaceId},
+        ids::{MemberId, WorkspaceId},
         name::{Name, parse_reason},
         token::{Origin, TokenState},
     },
@@ -143,7 +143,7 @@ fn parse_revoke(
     let mut fields = Fields::default();
     let target = match request.target {
         None => fields.read("target", Err(Problem::required())),
-        Some(RevokeTarget::TokenId(id)) => target_by_id(&mut fields, &id),
+        Some(RevokeTarget::TokenId(id)) => fields.read("token_id", service.target_by_id(&id)),
         Some(RevokeTarget::Secret(secret)) => Some(target_by_secret(service, secret)),
     };
     let reason = fields.read("reason", parse_reason(&request.reason));
@@ -169,7 +169,7 @@ fn parse_get(
     let mut fields = Fields::default();
     let target = match request.target {
         None => fields.read("target", Err(Problem::required())),
-        Some(GetTarget::TokenId(id)) => target_by_id(&mut fields, &id),
+        Some(GetTarget::TokenId(id)) => fields.read("token_id", service.target_by_id(&id)),
         Some(GetTarget::Secret(secret)) => Some(target_by_secret(service, secret)),
     };
     let origin = match target {
@@ -177,12 +177,6 @@ fn parse_get(
         _ => fields.origin_of_member(caller, request.actor.as_ref()),
     };
     origin.zip(target).ok_or_else(|| fields.into_error())
-}
-
-fn target_by_id(fields: &mut Fields, id: &str) -> Option<TokenTarget> {
-    fields
-        .read("token_id", TokenId::parse(id))
-        .map(TokenTarget::Id)
 }
 
 fn target_by_secret(service: &Service, secret: String) -> TokenTarget {

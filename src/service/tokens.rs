@@ -10,7 +10,7 @@ use super::{Page, PageRequest, Service};
 use crate::{
     domain::{
         directory::WorkspaceState,
-        error::Error,
+        error::{Error, Problem, ProblemReason},
         ids::{MemberId, MemberKey, TokenId, WorkspaceId},
         secret::Secret,
         time::Timestamp,
@@ -45,6 +45,15 @@ impl Service {
     /// Reads what a bearer presented as a target. Malformed is a target too, that of no token.
     pub fn target_by_secret(&self, presented: &str) -> TokenTarget {
         TokenTarget::Secret(self.rules().format.parse(presented))
+    }
+
+    /// Reads the id of a target. A secret sent in its place is refused, so that no answer can repeat it.
+    pub fn target_by_id(&self, id: &str) -> Result<TokenTarget, Problem> {
+        if self.rules().format.resembles(id) {
+            let told = "is a secret, not an id: send it as `secret`";
+            return Err(Problem::new(ProblemReason::Malformed, told));
+        }
+        TokenId::parse(id).map(TokenTarget::Id)
     }
 
     /// The token, dead or alive. By secret it may be None, and the actor does not matter.

@@ -3,7 +3,8 @@
 use std::{io, sync::Arc, time::Duration};
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, RuntimeErr,
+    Statement,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use sea_orm_migration::MigratorTrait;
@@ -206,7 +207,18 @@ async fn connect(url: &DatabaseUrl, connections: u32) -> Result<DatabaseConnecti
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(ACQUIRE_TIMEOUT)
         });
-    Database::connect(options).await
+    Database::connect(options).await.map_err(without_address)
+}
+
+/// What sea-orm itself says of an address it cannot use quotes it, password and all.
+fn without_address(error: DbErr) -> DbErr {
+    match error {
+        DbErr::Conn(RuntimeErr::Internal(_)) => {
+            let told = "the address is malformed".to_owned();
+            DbErr::Conn(RuntimeErr::Internal(told))
+        }
+        error => error,
+    }
 }
 
 async fn advisory(db: &DatabaseConnection, sql: &str) -> Result<(), DbErr> {

@@ -10,6 +10,9 @@
 mod architecture;
 mod cli;
 mod decision_table;
+mod life_cycle;
 mod readme;
+mod secrets;
+mod statements;
 mod support;
 mod token_format;

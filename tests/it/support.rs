@@ -9,5 +9,6 @@ pub(crate) mod database;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod server;
+pub(crate) mod statements;
 pub(crate) mod status;
 pub(crate) mod tools;

@@ -39,6 +39,9 @@ rm -rf "$1"
 const PATIENCE: Duration = Duration::from_secs(30);
 const ATTEMPTS: usize = 5;
 
+/// The server asks for none and takes any: every test's address carries one, so that whatever prints an address shows it.
+pub(crate) const PASSWORD: &str = "correct-horse-battery";
+
 /// A running server.
 struct Server {
     port: u16,
@@ -55,7 +58,7 @@ pub(crate) async fn create_database(programs: PathBuf) -> String {
         .await
         .expect("postgres starts");
     let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-    let server = format!("postgres://postgres@127.0.0.1:{port}");
+    let server = format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}");
     // A connection of its own: a pool would be bound to the runtime of the first test.
     let admin = Database::connect(format!("{server}/postgres"))
         .await

@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, mpsc},
     thread,
@@ -33,9 +34,11 @@ pub(crate) struct Process {
     address: SocketAddr,
     metrics_address: SocketAddr,
     log: Arc<Mutex<String>>,
+    /// What came on standard output, which `dev` answers on.
+    printed: Arc<Mutex<Vec<u8>>>,
     /// The answer of `dev --output json`.
     output: Value,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// The binary, with nothing of this process's environment but the path.
@@ -78,11 +81,16 @@ impl Process {
 
     /// `dev`, with a new embedded database.
     pub(crate) fn dev() -> Self {
+        Self::dev_at("info")
+    }
+
+    /// The same, at this level of the log.
+    pub(crate) fn dev_at(level: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let free = "127.0.0.1:0";
         let arguments = ["dev", "--output", "json", "--listen-addr", free];
-        let arguments = arguments.into_iter().chain(["--metrics-addr", free]);
-        let command = countersign(arguments, &folder);
+        let more = ["--metrics-addr", free, "--log", level];
+        let command = countersign(arguments.into_iter().chain(more), &folder);
         Self::spawn(command, folder, true)
     }
 
@@ -102,8 +110,10 @@ impl Process {
             follow(stderr.expect("a pipe"), &shared, &found, &found_metrics);
         });
         let (answer, answered) = mpsc::channel();
+        let printed = Arc::new(Mutex::new(Vec::new()));
+        let copy = Arc::clone(&printed);
         thread::spawn(move || {
-            let mut stdout = stdout.expect("a pipe");
+            let mut stdout = Copying(stdout.expect("a pipe"), copy);
             let mut values = serde_json::Deserializer::from_reader(&mut stdout).into_iter();
             if let Some(Ok(value)) = values.next() {
                 answer.send(value).ok();
@@ -130,9 +140,15 @@ impl Process {
             address,
             metrics_address,
             log,
+            printed,
             output,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Where it runs; `dev` keeps its database there.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Where it listens.
@@ -153,6 +169,11 @@ impl Process {
     /// Its log so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().expect("the log").clone()
+    }
+
+    /// What it printed on standard output so far.
+    pub(crate) fn printed(&self) -> Vec<u8> {
+        self.printed.lock().expect("the output").clone()
     }
 
     /// Whoever shows this key, or none.
@@ -186,6 +207,18 @@ impl Drop for Process {
         // It may have ended already, which is as good.
         self.child.kill().ok();
         self.child.wait().ok();
+    }
+}
+
+/// Reads, and keeps a copy of what was read.
+struct Copying<R>(R, Arc<Mutex<Vec<u8>>>);
+
+impl<R: Read> Read for Copying<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.0.read(buffer)?;
+        let mut copy = self.1.lock().expect("the output");
+        copy.extend_from_slice(&buffer[..length]);
+        Ok(length)
     }
 }
 

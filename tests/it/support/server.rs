@@ -14,7 +14,7 @@ use countersign::{
     },
     grpc,
     server::{self, Inputs, StartError},
-    store,
+    store::{self, Store},
     telemetry::Telemetry,
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -24,6 +24,7 @@ use super::{
     client::Client,
     clock::TestClock,
     database::{Backend, TestDatabase},
+    statements::Statements,
 };
 
 /// A caller with every grant that acts for the platform.
@@ -61,6 +62,8 @@ pub(crate) struct Setup {
     pub(crate) reflection: bool,
     pub(crate) drain_delay: Duration,
     pub(crate) clock: TestClock,
+    /// Told of every statement that is run while it serves.
+    pub(crate) statements: Option<Statements>,
 }
 
 impl Default for Setup {
@@ -77,6 +80,7 @@ impl Default for Setup {
             reflection: true,
             drain_delay: Duration::ZERO,
             clock: TestClock::default(),
+            statements: None,
         }
     }
 }
@@ -131,14 +135,22 @@ impl Setup {
         let (stop, stopped) = oneshot::channel::<()>();
         // The end of the test, which drops the sender, ends the server as well.
         let shutdown = async move { drop(stopped.await) };
+        let clock = self.clock.clock();
         let inputs = Inputs {
             grpc: listener,
             metrics: Some(metrics),
-            clock: self.clock.clock(),
+            clock: clock.clone(),
             telemetry,
             reloads: None,
         };
-        let task = tokio::spawn(server::serve(inputs, config, shutdown));
+        let task = tokio::spawn(async move {
+            let Some(statements) = self.statements else {
+                return server::serve(inputs, config, shutdown).await;
+            };
+            let mut store = Store::open(&config.database_url, &config.peppers, clock).await?;
+            store.on_statement(move |sql| statements.add(sql));
+            server::serve_from(store, inputs, config, shutdown).await
+        });
         let channel = Endpoint::from_shared(format!("http://{address}"))
             .expect("an address")
             .connect_lazy();
