@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 pub use gate::Gate;
 pub use reflection::reflection;
+pub use status::restate_too_large;
 
 use crate::{
     pb::{

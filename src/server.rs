@@ -8,11 +8,12 @@ use tonic::{
     transport::{Server, server::TcpIncoming},
 };
 use tonic_health::ServingStatus;
+use tower::util::MapResponseLayer;
 
 use crate::{
     config::Config,
     domain::time::Clock,
-    grpc::{Api, Gate, reflection},
+    grpc::{Api, Gate, reflection, restate_too_large},
     service::{Parts, Service},
     store::{Store, StoreError},
 };
@@ -86,6 +87,7 @@ pub async fn serve_from(
         closing.notify_one();
     };
     let serving = Server::builder()
+        .layer(MapResponseLayer::new(restate_too_large))
         .add_routes(routes)
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), drain);
     let deadline = async {

@@ -22,7 +22,7 @@ pub enum Code {
     FailedPrecondition,
     /// The record changed since it was read.
     Aborted,
-    /// A rate is exceeded.
+    /// A rate or a size is exceeded.
     ResourceExhausted,
     /// The field is known and its meaning not built yet.
     Unimplemented,
@@ -238,6 +238,12 @@ pub enum Error {
         /// When another may be admitted.
         retry_after: Duration,
     },
+    /// The request is larger than is read.
+    #[error("the message is too large: at most {limit} bytes")]
+    MessageTooLarge {
+        /// The limit.
+        limit: usize,
+    },
     /// Cannot be done or decided now. The cause was logged.
     #[error("cannot be done now: try again")]
     Unavailable,
@@ -274,7 +280,7 @@ impl Error {
             Self::CredentialMissing | Self::CredentialInvalid | Self::CredentialAmbiguous => {
                 Code::Unauthenticated
             }
-            Self::TooManyRequests { .. } => Code::ResourceExhausted,
+            Self::TooManyRequests { .. } | Self::MessageTooLarge { .. } => Code::ResourceExhausted,
             Self::Unavailable | Self::OutcomeUnknown | Self::NewerRulesNeeded => Code::Unavailable,
         }
     }
@@ -303,6 +309,7 @@ impl Error {
             Self::CredentialInvalid => "CREDENTIAL_INVALID",
             Self::CredentialAmbiguous => "CREDENTIAL_AMBIGUOUS",
             Self::TooManyRequests { .. } => "TOO_MANY_REQUESTS",
+            Self::MessageTooLarge { .. } => "MESSAGE_TOO_LARGE",
             Self::Unavailable => "UNAVAILABLE",
             Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
             Self::NewerRulesNeeded => "NEWER_RULES_NEEDED",
@@ -345,6 +352,7 @@ impl Error {
             Self::TooManyRequests { per_second, .. } => {
                 vec![("per_second", per_second.to_string())]
             }
+            Self::MessageTooLarge { limit } => vec![("limit", limit.to_string())],
             Self::CredentialMissing
             | Self::CredentialInvalid
             | Self::CredentialAmbiguous

@@ -1,8 +1,9 @@
 //! Errors on the wire: the only place that knows both the domain's codes and tonic's.
 
-use tonic::Status;
+use tonic::{Status, body::Body, codegen::http};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
+use super::MAX_MESSAGE;
 use crate::domain::error::{Code, Error};
 
 /// The `domain` of every `google.rpc.ErrorInfo`.
@@ -29,6 +30,18 @@ impl From<Error> for Status {
             details.set_retry_info(Some(retry_after));
         }
         Self::with_error_details(code(error.code()), error.to_string(), details)
+    }
+}
+
+/// Answers a message that is too large as our errors are answered: the transport refuses it by itself, before any handler
+/// sees it, with another code and without details.
+pub fn restate_too_large(response: http::Response<Body>) -> http::Response<Body> {
+    // No error of ours is OUT_OF_RANGE.
+    let is_too_large = Status::from_header_map(response.headers())
+        .is_some_and(|status| status.code() == tonic::Code::OutOfRange);
+    match is_too_large {
+        true => Status::from(Error::MessageTooLarge { limit: MAX_MESSAGE }).into_http(),
+        false => response,
     }
 }
 
