@@ -14,6 +14,7 @@ pub(super) fn cases(world: &World) -> Vec<Case> {
     let mut cases = actions(world);
     cases.extend(resource_ids(world));
     cases.extend(resources(world));
+    cases.extend(several(world));
     let context = |spoil: fn(&mut Context)| {
         world.ask(|request| spoil(request.context.get_or_insert_default()))
     };
@@ -136,18 +137,6 @@ fn resources(world: &World) -> Vec<Case> {
     let of_resource: &[&str] = &["resource.type"];
     let conflict = "FIELD_CONFLICT";
     let someones = Some(Owner::OwnerId("max".to_owned()));
-    let spoilt = world.ask(|request| {
-        request.action = "bookings".to_owned();
-        let resource = request.resource.get_or_insert_default();
-        resource.workspace_id = "a b".to_owned();
-        resource.id = "r".repeat(257);
-        resource.owner = Some(Owner::OwnerId(String::new()));
-    });
-    let typed = with(world, |resource| {
-        resource.r#type = "users".to_owned();
-        resource.id = "é".repeat(129);
-        resource.owner = Some(Owner::Bearer(false));
-    });
     vec![
         invalid(
             "type of another action",
@@ -209,6 +198,23 @@ fn resources(world: &World) -> Vec<Case> {
             TOO_LONG,
             &["resource.id"],
         ),
+    ]
+}
+
+fn several(world: &World) -> Vec<Case> {
+    let spoilt = world.ask(|request| {
+        request.action = "bookings".to_owned();
+        let resource = request.resource.get_or_insert_default();
+        resource.workspace_id = "a b".to_owned();
+        resource.id = "r".repeat(257);
+        resource.owner = Some(Owner::OwnerId(String::new()));
+    });
+    let typed = with(world, |resource| {
+        resource.r#type = "users".to_owned();
+        resource.id = "é".repeat(129);
+        resource.owner = Some(Owner::Bearer(false));
+    });
+    vec![
         invalid(
             "everything wrong",
             spoilt,
