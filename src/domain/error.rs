@@ -26,7 +26,7 @@ pub enum Code {
     FailedPrecondition,
     /// The record changed since it was read.
     Aborted,
-    /// A rate is exceeded.
+    /// A rate or a size is exceeded.
     ResourceExhausted,
     /// The field is known and its meaning not built yet.
     Unimplemented,

@@ -8,6 +8,8 @@
 )]
 
 mod architecture;
+mod bad_input;
+mod callers;
 mod cli;
 mod decision_table;
 mod life_cycle;

@@ -3,6 +3,7 @@
 //! Tests go through the front door. Nothing here writes to a database behind the service's back, and nothing sleeps for
 //! a fixed time: what must be waited for is asked for, within a bound.
 
+pub(crate) mod call;
 pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod database;

@@ -41,7 +41,7 @@ pub struct IssueRequest {
     pub member: MemberKey,
     /// Under which name.
     pub name: Name,
-    /// Until when.
+    /// Until when, as [`Service::check_expiry`] took it.
     pub expiry: Expiry,
 }
 
@@ -56,9 +56,33 @@ pub struct Issued {
 }
 
 impl Service {
+    /// Takes an expiry that is ahead, and not by more than 100 years.
+    pub fn check_expiry(&self, expiry: Expiry) -> Result<Expiry, Problem> {
+        let now = self.0.clock.now();
+        let at = match expiry {
+            Expiry::Never => return Ok(expiry),
+            Expiry::At(at) => at,
+            Expiry::After(ttl) => now.plus(ttl),
+        };
+        if at <= now {
+            return Err(Problem::new(
+                ProblemReason::OutOfRange,
+                "must be in the future",
+            ));
+        }
+        if at > now.plus(MAX_LIFETIME) {
+            let limit = "36500 days";
+            let problem = Problem::new(
+                ProblemReason::OutOfRange,
+                format!("must be at most {limit} ahead"),
+            );
+            return Err(problem.with("limit", limit));
+        }
+        Ok(expiry)
+    }
+
     /// Issues a token.
     pub async fn issue_token(&self, request: IssueRequest) -> Result<Issued, Error> {
-        check_expiry(request.expiry, self.0.clock.now())?;
         let random = || -> Result<(Secret, TokenId), getrandom::Error> {
             Ok((Secret::random()?, TokenId::random()?))
         };
@@ -84,28 +108,6 @@ impl Service {
             revision: done.revision,
         })
     }
-}
-
-/// An expiry that is given must be ahead, and not by more than 100 years.
-fn check_expiry(expiry: Expiry, now: Timestamp) -> Result<(), Error> {
-    let (field, at) = match expiry {
-        Expiry::Never => return Ok(()),
-        Expiry::At(at) => ("expires_at", at),
-        Expiry::After(ttl) => ("ttl", now.plus(ttl)),
-    };
-    if at <= now {
-        let problem = Problem::new(ProblemReason::OutOfRange, "must be in the future");
-        return Err(Error::field(field, problem));
-    }
-    if at > now.plus(MAX_LIFETIME) {
-        let limit = "36500 days";
-        let problem = Problem::new(
-            ProblemReason::OutOfRange,
-            format!("must be at most {limit} ahead"),
-        );
-        return Err(Error::field(field, problem.with("limit", limit)));
-    }
-    Ok(())
 }
 
 struct Issue {
