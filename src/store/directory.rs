@@ -178,10 +178,13 @@ impl Tx {
     }
 }
 
-fn unless_raced<T>(inserted: &TryInsertResult<T>) -> Result<(), Abort> {
+/// A conflict is told by the number of rows alone: without `RETURNING`, nothing inserted is `Inserted(0)`.
+fn unless_raced(inserted: &TryInsertResult<u64>) -> Result<(), Abort> {
     match inserted {
-        TryInsertResult::Inserted(_) => Ok(()),
-        TryInsertResult::Conflicted | TryInsertResult::Empty => Err(Abort::Raced),
+        TryInsertResult::Inserted(1..) => Ok(()),
+        TryInsertResult::Inserted(0) | TryInsertResult::Conflicted | TryInsertResult::Empty => {
+            Err(Abort::Raced)
+        }
     }
 }
 
