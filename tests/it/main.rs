@@ -9,7 +9,10 @@
 
 mod architecture;
 mod cli;
+mod concurrency;
+mod crash;
 mod decision_table;
+mod migrations;
 mod readme;
 mod support;
 mod token_format;
