@@ -184,13 +184,50 @@ impl Process {
         Client::new(&channel, key)
     }
 
+    /// `serve` on a database from which it must refuse to: its exit code and all that it said.
+    pub(crate) fn refused(database: &TestDatabase) -> (Option<i32>, String) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("countersign.toml");
+        fs::write(&file, configuration(database, "")).expect("the file is written");
+        let mut child = countersign(
+            ["serve".as_ref(), "--config".as_ref(), file.as_os_str()],
+            &folder,
+        )
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+        let deadline = Instant::now() + PATIENCE;
+        while child.try_wait().expect("a child").is_none() {
+            if Instant::now() > deadline {
+                child.kill().expect("it serves, and must not");
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        let output = child.wait_with_output().expect("its output");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).expect("it is text");
+        (output.status.code(), said)
+    }
+
     /// Asks it to end (SIGTERM) and waits until it has, or ends it without warning (SIGKILL).
     pub(crate) fn signal(&mut self, signal: &str) -> ExitStatus {
+        self.send(signal);
+        self.wait()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn send(&self, signal: &str) {
         let sent = Command::new("kill")
             .args(["-s", signal, &self.child.id().to_string()])
             .status()
             .expect("kill runs");
         assert!(sent.success(), "the process is there to be told");
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("a child") {
@@ -254,9 +291,12 @@ fn configuration(database: &TestDatabase, more: &str) -> String {
 
     let mut file = format!(
         "{more}\nlisten_addr = \"127.0.0.1:0\"\nmetrics_addr = \"127.0.0.1:0\"\n\
-         database_url = \"{}\"\npeppers = \"{PEPPER}\"\ndrain_delay = \"0s\"\n",
+         database_url = \"{}\"\npeppers = \"{PEPPER}\"\n",
         database.url()
     );
+    if !more.contains("drain_delay") {
+        file.push_str("drain_delay = \"0s\"\n");
+    }
     let all = "\"authorize\", \"tokens.issue\", \"tokens.revoke\", \"tokens.read\", \
                \"directory.read\", \"directory.write\", \"events.read\"";
     for (name, grants, acts_for) in [
