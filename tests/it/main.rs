@@ -16,6 +16,7 @@ mod crash;
 mod decision_table;
 mod life_cycle;
 mod migrations;
+mod permissions;
 mod readme;
 mod secrets;
 mod statements;

@@ -1,6 +1,8 @@
 //! Bad requests to AuthorizationService: what the calling service controls. What the bearer controls is never an error.
 
-use countersign::pb::{AuthorizeRequest, Context, Resource, resource::Owner};
+use countersign::pb::{
+    AuthorizeRequest, Context, ListPermissionsRequest, Resource, resource::Owner,
+};
 use tonic::Code;
 
 use super::{
@@ -25,6 +27,16 @@ pub(super) fn cases(world: &World) -> Vec<Case> {
     cases.push(unbuilt(
         "context.min_revision",
         context(|context| context.min_revision = "1".to_owned()),
+    ));
+    cases.push(unbuilt(
+        "context.client_ip",
+        ListPermissionsRequest {
+            context: Some(Context {
+                client_ip: "192.0.2.1".to_owned(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        },
     ));
     cases.push(refused(
         "message of 1 MiB and a byte",

@@ -1,15 +1,15 @@
 //! How a caller shows who it is: a service key in the metadata, once, and nothing else.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use countersign::{
     domain::caller::{ActsFor, Callers, Grant, KeyDigest},
     pb::{
         AuthorizeRequest, CreateWorkspaceRequest, DeleteWorkspaceRequest, GetMemberRequest,
         GetTokenRequest, GetWorkspaceRequest, IssueTokenRequest, ListEventsRequest,
-        ListMembersRequest, ListTokensRequest, ListWorkspacesRequest, PutMemberRequest,
-        RemoveMemberRequest, RevokeTokenRequest, SetMemberRoleRequest, SetMemberStateRequest,
-        UpdateWorkspaceRequest,
+        ListMembersRequest, ListPermissionsRequest, ListTokensRequest, ListWorkspacesRequest,
+        PutMemberRequest, RemoveMemberRequest, RevokeTokenRequest, SetMemberRoleRequest,
+        SetMemberStateRequest, UpdateWorkspaceRequest,
     },
 };
 use tonic::{
@@ -19,7 +19,7 @@ use tonic::{
 
 use super::world::{World, caller_name};
 use crate::support::{
-    call::{Call, credentials},
+    call::{Call, credentials, rpcs},
     database::{TestDatabase, on_both},
     server::{PLATFORM, Setup, caller, key_of},
     status::assert_status,
@@ -32,6 +32,7 @@ const AUTHORIZATION: &str = "authorization";
 fn every_call() -> Vec<Call> {
     vec![
         AuthorizeRequest::default().into(),
+        ListPermissionsRequest::default().into(),
         IssueTokenRequest::default().into(),
         RevokeTokenRequest::default().into(),
         GetTokenRequest::default().into(),
@@ -178,7 +179,8 @@ async fn no_rpc_is_answered_without_exactly_one_good_credential(database: TestDa
     let world = World::create(&database).await;
     let before = database.dump().await;
     let calls = every_call();
-    assert_eq!(calls.len(), 17);
+    let asked: BTreeSet<String> = calls.iter().map(|call| call.rpc().to_owned()).collect();
+    assert_eq!(asked, rpcs());
     for (name, metadata, reason) in bad_credentials(&world.secret) {
         for call in &calls {
             let answer = call.send(&world.channel, &metadata).await;

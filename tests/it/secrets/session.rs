@@ -7,16 +7,17 @@ use std::{collections::BTreeSet, fmt::Debug};
 
 use countersign::pb::{
     self, CreateWorkspaceRequest, DeleteWorkspaceRequest, GetMemberRequest, GetTokenRequest,
-    GetWorkspaceRequest, ListEventsRequest, ListMembersRequest, ListTokensRequest,
-    ListWorkspacesRequest, MemberState, PutMemberRequest, RemoveMemberRequest, RevokeTokenRequest,
-    SetMemberRoleRequest, SetMemberStateRequest, UpdateWorkspaceRequest, get_token_request,
-    resource::Owner, revoke_token_request,
+    GetWorkspaceRequest, ListEventsRequest, ListMembersRequest, ListPermissionsRequest,
+    ListTokensRequest, ListWorkspacesRequest, MemberState, PutMemberRequest, RemoveMemberRequest,
+    RevokeTokenRequest, SetMemberRoleRequest, SetMemberStateRequest, UpdateWorkspaceRequest,
+    get_token_request, resource::Owner, revoke_token_request,
 };
 use prost::Message;
 use tonic::{Request, Response, Status, metadata::KeyAndValueRef};
 
 use super::search;
 use crate::support::{
+    call::rpcs,
     client::{Client, authorize_request, issue_request, revoke_request},
     process::Process,
     server::{BOOKINGS, PLATFORM, key_of},
@@ -82,16 +83,8 @@ impl Session {
 
     /// Each call was made with success and without.
     pub(super) fn require_every_rpc(&self) {
-        let files = prost_types::FileDescriptorSet::decode(pb::FILE_DESCRIPTOR_SET);
-        let files = files.expect("the descriptors are whole").file;
-        let ours = files
-            .iter()
-            .filter(|file| file.package() == "countersign.v1");
-        let methods: BTreeSet<&str> = ours
-            .flat_map(|file| &file.service)
-            .flat_map(|service| &service.method)
-            .map(prost_types::MethodDescriptorProto::name)
-            .collect();
+        let rpcs = rpcs();
+        let methods: BTreeSet<&str> = rpcs.iter().map(String::as_str).collect();
         assert_eq!(self.succeeded, methods);
         assert_eq!(self.failed, methods);
     }
@@ -175,6 +168,13 @@ impl Session {
             let request = self.request(request, authorization);
             let done = decisions.authorize(request).await;
             self.hear("Authorize", done);
+            let request = ListPermissionsRequest {
+                token: token.to_owned(),
+                context: None,
+            };
+            let request = self.request(request, authorization);
+            let done = decisions.list_permissions(request).await;
+            self.hear("ListPermissions", done);
         }
         let by_id = GetTokenRequest {
             target: Some(get_token_request::Target::TokenId(token_id.clone())),

@@ -1,5 +1,7 @@
 //! A call of any RPC as a value, so that tables of calls can be written, sent and compared.
 
+use std::collections::BTreeSet;
+
 use countersign::{
     domain::{
         caller::Grant,
@@ -81,6 +83,7 @@ macro_rules! rpcs {
 
 rpcs! {
     Authorize, AuthorizeRequest, AuthorizeResponse => AuthorizationServiceClient.authorize;
+    ListPermissions, ListPermissionsRequest, ListPermissionsResponse => AuthorizationServiceClient.list_permissions;
     IssueToken, IssueTokenRequest, IssueTokenResponse => TokenServiceClient.issue_token;
     RevokeToken, RevokeTokenRequest, RevokeTokenResponse => TokenServiceClient.revoke_token;
     GetToken, GetTokenRequest, GetTokenResponse => TokenServiceClient.get_token;
@@ -97,6 +100,18 @@ rpcs! {
     RemoveMember, RemoveMemberRequest, RemoveMemberResponse => DirectoryServiceClient.remove_member;
     ListMembers, ListMembersRequest, ListMembersResponse => DirectoryServiceClient.list_members;
     ListEvents, ListEventsRequest, ListEventsResponse => EventServiceClient.list_events;
+}
+
+/// The names of all the RPCs that the API describes.
+pub(crate) fn rpcs() -> BTreeSet<String> {
+    let files = prost_types::FileDescriptorSet::decode(pb::FILE_DESCRIPTOR_SET);
+    let files = files.expect("the descriptors are whole").file;
+    let ours = files
+        .iter()
+        .filter(|file| file.package() == "countersign.v1");
+    let services = ours.flat_map(|file| &file.service);
+    let methods = services.flat_map(|service| &service.method);
+    methods.map(|method| method.name().to_owned()).collect()
 }
 
 /// The metadata in which the caller of this name shows its key.
