@@ -230,6 +230,6 @@ pub(crate) fn authorize_request(
             owner,
             ..Default::default()
         }),
-        context: None,
+        ..AuthorizeRequest::default()
     }
 }
