@@ -17,11 +17,11 @@ use super::{Failure, print};
 #[command(next_help_heading = "Output")]
 pub(super) struct Printing {
     /// How to print the answer; `json` is one object on one line, with the API's names and RFC 3339 times
-    #[arg(long, value_enum, default_value_t = Form::Text)]
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = Form::Text)]
     output: Form,
 
     /// Whether to colour text; `auto` does on a terminal unless NO_COLOR is set
-    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
     color: Color,
 }
 
