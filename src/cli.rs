@@ -18,6 +18,7 @@ mod paging;
 mod pepper;
 mod permissions;
 mod policy;
+mod reload;
 mod remote;
 mod secret_input;
 mod serve;

@@ -14,6 +14,7 @@ mod loader;
 mod peppers;
 mod settings;
 mod show;
+mod tls;
 mod value;
 
 use std::{net::SocketAddr, time::Duration};
@@ -24,6 +25,7 @@ pub use flags::{DatabaseFlags, DevFlags, FlagValues, PolicyFlags, ServeFlags};
 use loader::Loader;
 pub use settings::Sources;
 pub use show::{Shown, show};
+pub use tls::Tls;
 pub use value::duration;
 
 use crate::domain::{
@@ -59,6 +61,8 @@ pub struct Config {
     pub token_format: TokenFormat,
     /// How old a view may be that a decision is made from.
     pub staleness_bound: Duration,
+    /// How the gRPC port speaks TLS. None: it does not.
+    pub tls: Option<Tls>,
     /// Whether reflection is served.
     pub reflection: bool,
     /// How long listeners stay open after readiness has ended.
@@ -90,6 +94,11 @@ pub fn load_direct_database_url(sources: &Sources) -> Result<DatabaseUrl, Faults
 /// Only the policy: for commands that show it.
 pub fn load_policy(sources: &Sources) -> Result<Policy, Faults> {
     Loader::new(Mode::Serve, sources).finish(Loader::policy)
+}
+
+/// What the configuration file and the files that it names hold, as one word: another one when any of them changes.
+pub fn fingerprint(sources: &Sources) -> String {
+    Loader::new(Mode::Serve, sources).fingerprint(sources)
 }
 
 #[cfg(test)]

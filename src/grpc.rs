@@ -6,6 +6,8 @@ mod directory_service;
 mod event_service;
 mod fields;
 mod gate;
+mod guard;
+mod methods;
 mod page;
 mod reflection;
 mod render;
@@ -15,6 +17,8 @@ mod token_service;
 use std::sync::Arc;
 
 pub use gate::Gate;
+pub use guard::GuardLayer;
+pub use methods::methods;
 pub use reflection::reflection;
 
 use crate::{

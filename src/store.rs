@@ -13,18 +13,26 @@ mod lock;
 mod migration;
 mod mutate;
 mod tokens;
+mod vitals;
 
-pub use connect::{StoreError, migrate, pending_migrations};
+pub use connect::{StoreError, live_tokens_by_pepper, migrate, pending_migrations};
 pub use fault::Abort;
 pub use mutate::{Change, Done, Mutation};
 pub use sea_orm::ConnectionTrait as Connection;
 pub use tokens::{NewToken, Presentation, TokenFilter};
+pub use vitals::{PoolVitals, Vitals};
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
 
 use sea_orm::{DatabaseConnection, DatabaseTransaction};
 
 use crate::domain::{
     database_url::Backend,
     error::Error,
+    event::Details,
     ids::Revision,
     time::{Clock, Timestamp},
 };
@@ -37,13 +45,20 @@ pub struct Store {
     write: DatabaseConnection,
     backend: Backend,
     clock: Clock,
+    /// The newest revision that was read or written here.
+    head: Arc<AtomicI64>,
+    /// Called with each change that was committed.
+    observer: Option<Observer>,
     /// Keeps a second server process away from an embedded database for as long as any clone of the store lives.
     _lock: Option<lock::FileLock>,
 }
 
+type Observer = Arc<dyn Fn(&Details) + Send + Sync>;
+
 /// Queries, over a connection pool or inside a transaction.
 pub struct Session<C> {
     db: C,
+    head: Arc<AtomicI64>,
 }
 
 /// A mutation's transaction.
@@ -57,7 +72,14 @@ impl Store {
     pub fn read(&self) -> Session<DatabaseConnection> {
         Session {
             db: self.read.clone(),
+            head: Arc::clone(&self.head),
         }
+    }
+
+    /// Calls back with every change that is committed from now on, once and after the commit: never for one that was
+    /// rolled back or changed nothing.
+    pub fn on_commit(&mut self, observer: impl Fn(&Details) + Send + Sync + 'static) {
+        self.observer = Some(Arc::new(observer));
     }
 
     /// The newest position of the feed.
@@ -97,6 +119,13 @@ impl std::ops::Deref for Tx {
 
     fn deref(&self) -> &Self::Target {
         &self.session
+    }
+}
+
+impl<C> Session<C> {
+    /// Remembers that the feed's head was seen here.
+    fn saw_head(&self, head: &Revision) {
+        self.head.store(head.number, Ordering::Relaxed);
     }
 }
 

@@ -8,13 +8,13 @@ use tokio::sync::oneshot;
 
 use super::{
     Failure, print,
-    serve::{bind, bound_address},
+    serve::{bind, bound_address, install_telemetry},
     shutdown,
 };
 use crate::{
-    config::{self, DevFlags, Mode, Sources},
-    domain::time::Clock,
-    server, telemetry,
+    config::{self, Config, DevFlags, Mode, Sources},
+    server,
+    telemetry::Telemetry,
 };
 
 /// Serve on this machine only, open to everyone, with a demo workspace and tokens
@@ -43,11 +43,17 @@ enum Output {
 
 impl Dev {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let config = config::load(Mode::Dev, &Sources::gather(self.flags.0)?)?;
-        telemetry::init(&config.log);
+        let config = config::load(Mode::Dev, &Sources::gather(self.flags.0.clone())?)?;
+        let telemetry = install_telemetry(&config)?;
+        let served = self.serve(config, telemetry.clone()).await;
+        telemetry.flush().await;
+        served
+    }
+
+    async fn serve(&self, config: Config, telemetry: Telemetry) -> Result<(), Failure> {
         let signal = shutdown::on_signal()?;
-        let listener = bind(config.listen_addr).await?;
-        let address = bound_address(&listener)?;
+        let inputs = bind(&config, telemetry).await?;
+        let address = bound_address(&inputs.grpc)?;
         // The server ends at a signal, and also when the demo cannot be set up: then the sender is dropped.
         let (keep_serving, abandoned) = oneshot::channel::<()>();
         let shutdown = async {
@@ -56,7 +62,7 @@ impl Dev {
                 _ = abandoned => {}
             }
         };
-        let serving = server::serve(listener, config, Clock::system(), shutdown);
+        let serving = server::serve(inputs, config, shutdown);
         let mut server = tokio::spawn(serving);
         let set_up = async {
             let demo = demo::set_up(address).await?;

@@ -38,7 +38,7 @@ pub(super) struct Remote {
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = config::duration)]
     timeout: Duration,
 
-    /// For https: the certificates (PEM) that the server's is verified against [default: the public authorities]
+    /// For https: the certificates (PEM) that the server's is verified against [default: those that this machine trusts]
     #[arg(long, value_name = "FILE", env = client::CA_FILE, hide_env_values = true)]
     ca_file: Option<PathBuf>,
 
@@ -178,7 +178,7 @@ impl Remote {
         };
         let mut tls = match &self.ca_file {
             Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(path)?)),
-            None => ClientTlsConfig::new().with_webpki_roots(),
+            None => ClientTlsConfig::new().with_native_roots(),
         };
         if let (Some(certificate), Some(key)) = (&self.client_cert, &self.client_key) {
             let key = zeroize::Zeroizing::new(read(key)?);

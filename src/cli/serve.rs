@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use clap::Args;
 use tokio::net::TcpListener;
 
-use super::{Failure, shutdown};
+use super::{Failure, reload, shutdown};
 use crate::{
-    config::{self, Mode, ServeFlags, Sources},
+    config::{self, Config, FlagValues, Mode, ServeFlags, Sources},
     domain::time::Clock,
-    server, telemetry,
+    grpc,
+    server::{self, Inputs},
+    telemetry::Telemetry,
 };
 
 /// Serve the gRPC API until SIGTERM or SIGINT
@@ -31,25 +33,51 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let config = config::load(Mode::Serve, &Sources::gather(self.flags.0)?)?;
-        telemetry::init(&config.log);
-        let signal = shutdown::on_signal()?;
-        let listener = bind(config.listen_addr).await?;
-        server::serve(listener, config, Clock::system(), signal)
-            .await
-            .map_err(|error| Failure::Failed(error.to_string()))
+        let flags = self.flags.0;
+        let config = config::load(Mode::Serve, &Sources::gather(flags.clone())?)?;
+        let telemetry = install_telemetry(&config)?;
+        let served = serve(config, flags, telemetry.clone()).await;
+        telemetry.flush().await;
+        served
     }
 }
 
-/// Binds the gRPC port and logs where that is: port 0 becomes a number only now.
-pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-    let attempt = format!("cannot listen on `{address}`");
-    let listener = TcpListener::bind(address)
+async fn serve(config: Config, flags: FlagValues, telemetry: Telemetry) -> Result<(), Failure> {
+    let signal = shutdown::on_signal()?;
+    let mut inputs = bind(&config, telemetry).await?;
+    inputs.reloads = Some(reload::watch(flags)?);
+    server::serve(inputs, config, signal)
         .await
-        .map_err(|error| Failure::new(&attempt, error))?;
-    let bound = bound_address(&listener)?;
-    tracing::info!(server.address = %bound, "gRPC listens on {bound}");
-    Ok(listener)
+        .map_err(|error| Failure::Failed(error.to_string()))
+}
+
+/// Starts the log, and the traces if the environment asks for them.
+pub(super) fn install_telemetry(config: &Config) -> Result<Telemetry, Failure> {
+    Telemetry::install(grpc::methods(), &config.log)
+        .map_err(|error| Failure::new("cannot start telemetry", error))
+}
+
+/// Binds both ports, then logs where they are: port 0 becomes a number only now.
+pub(super) async fn bind(config: &Config, telemetry: Telemetry) -> Result<Inputs, Failure> {
+    let grpc = listen("listen_addr", config.listen_addr).await?;
+    let metrics = listen("metrics_addr", config.metrics_addr).await?;
+    let (grpc_at, metrics_at) = (bound_address(&grpc)?, bound_address(&metrics)?);
+    tracing::info!(server.address = %grpc_at, "gRPC listens on {grpc_at}");
+    tracing::info!(server.address = %metrics_at, "metrics and probes at http://{metrics_at}");
+    Ok(Inputs {
+        grpc,
+        metrics: Some(metrics),
+        clock: Clock::system(),
+        telemetry,
+        reloads: None,
+    })
+}
+
+async fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let attempt = format!("cannot listen on `{address}`, the `{key}`");
+        Failure::new(&attempt, error)
+    })
 }
 
 /// Where a listener listens.

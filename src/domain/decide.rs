@@ -91,6 +91,44 @@ pub enum DenyReason {
 }
 
 impl DenyReason {
+    /// Every reason, in order.
+    pub const ALL: [Self; 14] = [
+        Self::MalformedToken,
+        Self::UnknownToken,
+        Self::WorkspaceDeleted,
+        Self::MemberRemoved,
+        Self::RevokedToken,
+        Self::ExpiredToken,
+        Self::WorkspaceSuspended,
+        Self::MemberSuspended,
+        Self::Impersonation,
+        Self::AboveTokenCeiling,
+        Self::UnknownAction,
+        Self::WrongWorkspace,
+        Self::RoleNotPermitted,
+        Self::NotOwner,
+    ];
+
+    /// The stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MalformedToken => "MALFORMED_TOKEN",
+            Self::UnknownToken => "UNKNOWN_TOKEN",
+            Self::WorkspaceDeleted => "WORKSPACE_DELETED",
+            Self::MemberRemoved => "MEMBER_REMOVED",
+            Self::RevokedToken => "REVOKED_TOKEN",
+            Self::ExpiredToken => "EXPIRED_TOKEN",
+            Self::WorkspaceSuspended => "WORKSPACE_SUSPENDED",
+            Self::MemberSuspended => "MEMBER_SUSPENDED",
+            Self::Impersonation => "IMPERSONATION",
+            Self::AboveTokenCeiling => "ABOVE_TOKEN_CEILING",
+            Self::UnknownAction => "UNKNOWN_ACTION",
+            Self::WrongWorkspace => "WRONG_WORKSPACE",
+            Self::RoleNotPermitted => "ROLE_NOT_PERMITTED",
+            Self::NotOwner => "NOT_OWNER",
+        }
+    }
+
     /// Whether the token is known to be good, so that the caller may be told whose it is.
     pub fn reveals_principal(self) -> bool {
         self >= Self::WorkspaceSuspended

@@ -35,7 +35,11 @@ impl AuthorizationService for Api {
         let explain = request.get_ref().explain;
         let (token, ask) = parse(request.into_inner())?;
         let verdict = self.service.authorize(&token, &ask, explain).await?;
-        Ok(Response::new(render::verdict(verdict)))
+        let decision = verdict.decision;
+        let mut response = Response::new(render::verdict(verdict));
+        // For whoever counts decisions.
+        response.extensions_mut().insert(decision);
+        Ok(response)
     }
 
     async fn list_permissions(

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use arc_swap::ArcSwap;
 use tonic::{Request, metadata::MetadataMap};
 
 use crate::domain::{
@@ -27,21 +28,37 @@ const BY_SECRET_PER_SECOND: u32 = 20;
 
 /// Admits callers.
 pub struct Gate {
-    callers: Callers,
+    callers: ArcSwap<Callers>,
     failures: Limiter<IpAddr>,
     by_secret: Limiter<CallerName>,
     clock: Clock,
+    on_failure: Option<Observer>,
 }
+
+type Observer = Box<dyn Fn(&Error) + Send + Sync>;
 
 impl Gate {
     /// A gate for these callers.
     pub fn new(callers: Callers, clock: Clock) -> Self {
         Self {
-            callers,
+            callers: ArcSwap::from_pointee(callers),
             failures: Limiter::new(FAILURES_PER_SECOND),
             by_secret: Limiter::new(BY_SECRET_PER_SECOND),
             clock,
+            on_failure: None,
         }
+    }
+
+    /// The same gate, which calls back with every failed authentication.
+    #[must_use]
+    pub fn on_failure(mut self, observer: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        self.on_failure = Some(Box::new(observer));
+        self
+    }
+
+    /// Admits these callers from now on, and no others.
+    pub fn replace_callers(&self, callers: Callers) {
+        self.callers.store(Arc::new(callers));
     }
 
     /// The caller of this request, if it has at least one of these grants.
@@ -57,6 +74,9 @@ impl Gate {
             Ok(caller) => return Ok(caller),
             Err(error) => error,
         };
+        if let Some(observer) = &self.on_failure {
+            observer(&error);
+        }
         let peer = request
             .remote_addr()
             .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |addr| addr.ip());
@@ -71,7 +91,8 @@ impl Gate {
     }
 
     fn identify(&self, metadata: &MetadataMap) -> Result<Arc<Caller>, Error> {
-        if let Callers::Open(caller) = &self.callers {
+        let callers = self.callers.load();
+        if let Callers::Open(caller) = &**callers {
             return Ok(Arc::clone(caller));
         }
         let mut keys = metadata.get_all(KEY).iter();
@@ -83,7 +104,7 @@ impl Gate {
             (Some(key), None, None) => key
                 .to_str()
                 .ok()
-                .and_then(|key| self.callers.find_by_key(key))
+                .and_then(|key| callers.find_by_key(key))
                 .ok_or(Error::CredentialInvalid),
             (Some(_), _, _) => Err(Error::CredentialAmbiguous),
         }

@@ -1,6 +1,6 @@
 //! Opening the database: connections, the embedded one's lock, pending migrations.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement,
@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use sea_orm_migration::MigratorTrait;
 
-use super::{Store, lock::FileLock, migration::Migrator};
+use super::{Abort, Session, Store, lock::FileLock, migration::Migrator};
 use crate::domain::{
     database_url::{Backend, DatabaseUrl},
     pepper::PepperRing,
@@ -47,6 +47,9 @@ pub enum StoreError {
         /// How many.
         live: i64,
     },
+    /// The database failed while it was open.
+    #[error("the database failed: {0}")]
+    Unreadable(DbErr),
     /// The database failed.
     #[error("the database `{0}` failed: {1}")]
     Database(DatabaseUrl, DbErr),
@@ -87,15 +90,28 @@ impl Store {
             write,
             backend: url.backend(),
             clock,
+            head: Arc::default(),
+            observer: None,
             _lock: lock,
         };
-        let unverifiable = store
-            .read()
-            .live_tokens_outside(ring, store.clock.now())
-            .await;
-        match unverifiable.map_err(fault)? {
+        store.check_peppers(ring).await?;
+        // So that the newest revision is known from the start.
+        match store.read().head().await {
+            Err(Abort::Database(error)) => Err(fault(error)),
+            Ok(_) | Err(_) => Ok(store),
+        }
+    }
+
+    /// Refuses a ring without a pepper on which live tokens hang: they could not be verified any more.
+    pub async fn check_peppers(&self, ring: &PepperRing) -> Result<(), StoreError> {
+        let counts = self.read().count_live_by_pepper(self.clock.now()).await;
+        let counts = counts.map_err(StoreError::Unreadable)?;
+        let missing = counts
+            .into_iter()
+            .find(|(id, _)| !ring.ids().any(|known| known == id));
+        match missing {
             Some((pepper_id, live)) => Err(StoreError::PepperMissing { pepper_id, live }),
-            None => Ok(store),
+            None => Ok(()),
         }
     }
 }
@@ -138,6 +154,27 @@ pub async fn pending_migrations(url: &DatabaseUrl) -> Result<Vec<String>, StoreE
     }
     let db = connect(url, 1).await.map_err(fault)?;
     Migrator::pending(&db).await.map_err(fault)
+}
+
+/// How many live tokens hang on each pepper. Reads only, so it needs no lock.
+pub async fn live_tokens_by_pepper(
+    url: &DatabaseUrl,
+    clock: &Clock,
+) -> Result<Vec<(String, i64)>, StoreError> {
+    let fault = |error| StoreError::Database(url.clone(), error);
+    let pending = pending_migrations(url).await?;
+    if !pending.is_empty() {
+        return Err(StoreError::Pending(url.clone(), pending));
+    }
+    let db = connect(url, 1).await.map_err(fault)?;
+    let session = Session {
+        db,
+        head: Arc::default(),
+    };
+    session
+        .count_live_by_pepper(clock.now())
+        .await
+        .map_err(fault)
 }
 
 fn lock(url: &DatabaseUrl) -> Result<Option<FileLock>, StoreError> {

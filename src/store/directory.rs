@@ -19,6 +19,7 @@ use crate::domain::{
 
 impl<C: ConnectionTrait> Session<C> {
     /// The workspace, in whatever state.
+    #[tracing::instrument(skip_all, name = "store.find_workspace")]
     pub async fn find_workspace(&self, id: &WorkspaceId) -> Result<Option<Workspace>, Abort> {
         let row = workspace::Entity::find_by_id(id.as_str())
             .one(&self.db)
@@ -27,6 +28,7 @@ impl<C: ConnectionTrait> Session<C> {
     }
 
     /// The member, in whatever state.
+    #[tracing::instrument(skip_all, name = "store.find_member")]
     pub async fn find_member(&self, key: &MemberKey) -> Result<Option<Member>, Abort> {
         let row = member::Entity::find_by_id(primary_key(key))
             .one(&self.db)
@@ -35,6 +37,7 @@ impl<C: ConnectionTrait> Session<C> {
     }
 
     /// Up to `limit` workspaces by id, after the one named.
+    #[tracing::instrument(skip_all, name = "store.list_workspaces")]
     pub async fn list_workspaces(
         &self,
         after: Option<&str>,
@@ -51,6 +54,7 @@ impl<C: ConnectionTrait> Session<C> {
     }
 
     /// Up to `limit` members of a workspace by id, after the one named.
+    #[tracing::instrument(skip_all, name = "store.list_members")]
     pub async fn list_members(
         &self,
         workspace_id: &WorkspaceId,
@@ -72,11 +76,13 @@ impl<C: ConnectionTrait> Session<C> {
 /// Locks are Postgres row locks; on SQLite the whole transaction is the lock.
 impl Tx {
     /// The workspace, kept from changing until the end of the transaction.
+    #[tracing::instrument(skip_all, name = "store.share_workspace")]
     pub async fn share_workspace(&self, id: &WorkspaceId) -> Result<Option<Workspace>, Abort> {
         self.workspace_with(id, LockType::Share).await
     }
 
     /// The workspace, to change it.
+    #[tracing::instrument(skip_all, name = "store.lock_workspace")]
     pub async fn lock_workspace(&self, id: &WorkspaceId) -> Result<Option<Workspace>, Abort> {
         self.workspace_with(id, LockType::Update).await
     }
@@ -94,6 +100,7 @@ impl Tx {
     }
 
     /// The member, to change it or its tokens.
+    #[tracing::instrument(skip_all, name = "store.lock_member")]
     pub async fn lock_member(&self, key: &MemberKey) -> Result<Option<Member>, Abort> {
         let row = member::Entity::find_by_id(primary_key(key))
             .lock(LockType::Update)
@@ -103,6 +110,7 @@ impl Tx {
     }
 
     /// Writes a workspace that was not there. If by now it is, the mutation is run again.
+    #[tracing::instrument(skip_all, name = "store.insert_workspace")]
     pub async fn insert_workspace(&self, workspace: &Workspace) -> Result<(), Abort> {
         let row = workspace::Model::from(workspace).into_active_model();
         let inserted = workspace::Entity::insert(row)
@@ -113,6 +121,7 @@ impl Tx {
     }
 
     /// Overwrites a locked workspace.
+    #[tracing::instrument(skip_all, name = "store.update_workspace")]
     pub async fn update_workspace(&self, workspace: &Workspace) -> Result<(), Abort> {
         let row = workspace::Model::from(workspace).into_active_model();
         row.reset_all().update(&self.db).await?;
@@ -120,6 +129,7 @@ impl Tx {
     }
 
     /// Writes a member that was not there. If by now it is, the mutation is run again.
+    #[tracing::instrument(skip_all, name = "store.insert_member")]
     pub async fn insert_member(&self, member: &Member) -> Result<(), Abort> {
         let row = member::Model::from(member).into_active_model();
         let inserted = member::Entity::insert(row)
@@ -130,6 +140,7 @@ impl Tx {
     }
 
     /// Overwrites a locked member.
+    #[tracing::instrument(skip_all, name = "store.update_member")]
     pub async fn update_member(&self, member: &Member) -> Result<(), Abort> {
         let row = member::Model::from(member).into_active_model();
         row.reset_all().update(&self.db).await?;
@@ -137,6 +148,7 @@ impl Tx {
     }
 
     /// Removes every member of a locked workspace.
+    #[tracing::instrument(skip_all, name = "store.remove_members")]
     pub async fn remove_members(&self, workspace_id: &WorkspaceId) -> Result<(), Abort> {
         let removed = MemberState::Removed.as_str();
         member::Entity::update_many()
@@ -154,6 +166,7 @@ impl Tx {
     }
 
     /// Records why all tokens of a member, or (None) of the workspace, ended when their generation was raised to this.
+    #[tracing::instrument(skip_all, name = "store.insert_revocation")]
     pub async fn insert_revocation(
         &self,
         workspace_id: &WorkspaceId,

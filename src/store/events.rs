@@ -7,6 +7,7 @@ use crate::domain::{event::Event, ids::WorkspaceId};
 
 impl<C: ConnectionTrait> Session<C> {
     /// Up to `limit` events, newest first, below the revision named.
+    #[tracing::instrument(skip_all, name = "store.list_events")]
     pub async fn list_events(
         &self,
         workspace_id: Option<&WorkspaceId>,

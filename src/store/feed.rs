@@ -39,18 +39,26 @@ const INSERT_SQLITE: &str = "\
 
 impl<C: ConnectionTrait> Session<C> {
     /// The newest position.
+    #[tracing::instrument(skip_all, name = "store.head")]
     pub async fn head(&self) -> Result<Revision, Abort> {
         let head = feed_head::Entity::find_by_id(feed_head::ONLY)
             .one(&self.db)
             .await?
             .ok_or_else(|| Abort::corrupt("the feed has no head".to_owned()))?;
-        head.try_into()
+        let head = head.try_into()?;
+        self.saw_head(&head);
+        Ok(head)
     }
 }
 
 impl Tx {
     /// Appends the event of this mutation. Must be the last statement before the commit.
-    pub(super) async fn append(&self, origin: &Origin, event: NewEvent) -> Result<Revision, Abort> {
+    #[tracing::instrument(skip_all, name = "store.append_event")]
+    pub(super) async fn append(
+        &self,
+        origin: &Origin,
+        event: &NewEvent,
+    ) -> Result<Revision, Abort> {
         let event_id = EventId::random()?;
         let details = serde_json::to_value(&event.details)
             .map_err(|error| Abort::corrupt(error.to_string()))?;
@@ -61,9 +69,9 @@ impl Tx {
             kind.into(),
             origin.caller.to_string().into(),
             actor_column(origin.actor.as_ref()).into(),
-            event.workspace_id.into(),
-            event.member_id.into(),
-            event.token_id.into(),
+            event.workspace_id.clone().into(),
+            event.member_id.clone().into(),
+            event.token_id.clone().into(),
             details.to_string().into(),
         ];
         let number = match self.backend() {

@@ -1,11 +1,15 @@
 //! The one way to change anything: a transaction that ends with its event, run to the end whatever becomes of its caller.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseTransaction, DbBackend, IsolationLevel,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
+use tracing::{Instrument, Span, info_span};
 
 use super::{
     Session, Store, Tx,
@@ -75,13 +79,15 @@ impl Store {
     /// has to follow.
     pub async fn mutate<M: Mutation>(&self, mutation: M) -> Result<Done<M::Output>, Error> {
         let store = self.clone();
-        let run = tokio::spawn(async move { store.run_to_end(mutation).await });
+        let run = async move { store.run_to_end(mutation).await };
+        let run = tokio::spawn(run.instrument(Span::current()));
         run.await.unwrap_or_else(|error| {
             tracing::error!(error = %error, "a mutation did not run to its end");
             Err(Error::OutcomeUnknown)
         })
     }
 
+    #[tracing::instrument(skip_all, name = "store.mutate")]
     async fn run_to_end<M: Mutation>(&self, mutation: M) -> Result<Done<M::Output>, Error> {
         let mut attempt = 1;
         loop {
@@ -101,6 +107,7 @@ impl Store {
         let tx = Tx {
             session: Session {
                 db: self.begin().await?,
+                head: Arc::clone(&self.head),
             },
             now: self.clock.now(),
         };
@@ -114,12 +121,19 @@ impl Store {
                 revision,
             });
         };
-        let revision = tx.append(mutation.origin(), event).await?;
-        match tx.session.db.commit().await {
-            Ok(()) => Ok(Done {
-                output: change.output,
-                revision,
-            }),
+        let revision = tx.append(mutation.origin(), &event).await?;
+        let commit = tx.session.db.commit();
+        match commit.instrument(info_span!("store.commit")).await {
+            Ok(()) => {
+                self.head.store(revision.number, Ordering::Relaxed);
+                if let Some(observer) = &self.observer {
+                    observer(&event.details);
+                }
+                Ok(Done {
+                    output: change.output,
+                    revision,
+                })
+            }
             // The database said no, so it rolled back.
             Err(error) if server_code(&error).is_some() => Err(error.into()),
             Err(error) => {
@@ -129,6 +143,7 @@ impl Store {
         }
     }
 
+    #[tracing::instrument(skip_all, name = "store.begin")]
     async fn begin(&self) -> Result<DatabaseTransaction, Abort> {
         let options = match self.backend {
             // A deferred transaction that reads first is refused when another has written meanwhile.

@@ -22,7 +22,7 @@ use crate::domain::{
     error::Error,
     ids::{MemberId, Revision, TokenId, WorkspaceId},
     name::Name,
-    pepper::{Digest, PepperRing},
+    pepper::Digest,
     time::Timestamp,
     token::{RULES_VERSION, Revocation, Token, TokenRecord, TokenState},
 };
@@ -62,6 +62,7 @@ pub struct NewToken<'a> {
 impl<C: ConnectionTrait> Session<C> {
     /// Looks up a secret by its digests, with its member, workspace and the feed's head: one statement, so that all four
     /// are of one instant.
+    #[tracing::instrument(skip_all, name = "store.find_presented")]
     pub async fn find_presented(&self, digests: &[Digest]) -> Result<Presentation, Abort> {
         let mut query = Query::select();
         query
@@ -83,13 +84,16 @@ impl<C: ConnectionTrait> Session<C> {
             Some(_) => Presented::Known(Box::new(bearer(&row)?)),
             None => Presented::Unknown,
         };
+        let revision = head.try_into()?;
+        self.saw_head(&revision);
         Ok(Presentation {
             presented,
-            revision: head.try_into()?,
+            revision,
         })
     }
 
     /// The record of a token.
+    #[tracing::instrument(skip_all, name = "store.find_token")]
     pub async fn find_token(
         &self,
         id: &TokenId,
@@ -100,6 +104,7 @@ impl<C: ConnectionTrait> Session<C> {
     }
 
     /// The record of the token with one of these digests.
+    #[tracing::instrument(skip_all, name = "store.find_token_by_digest")]
     pub async fn find_token_by_digest(
         &self,
         digests: &[Digest],
@@ -120,6 +125,7 @@ impl<C: ConnectionTrait> Session<C> {
     }
 
     /// Up to `limit` records, newest first.
+    #[tracing::instrument(skip_all, name = "store.list_tokens")]
     pub async fn list_tokens(
         &self,
         filter: &TokenFilter,
@@ -156,29 +162,26 @@ impl<C: ConnectionTrait> Session<C> {
         rows.iter().map(|row| record(row, now)).collect()
     }
 
-    /// A pepper outside the ring on which live tokens hang, and how many.
-    pub(super) async fn live_tokens_outside(
+    /// How many live tokens hang on each pepper.
+    pub(super) async fn count_live_by_pepper(
         &self,
-        ring: &PepperRing,
         now: Timestamp,
-    ) -> Result<Option<(String, i64)>, DbErr> {
+    ) -> Result<Vec<(String, i64)>, DbErr> {
         let pepper_id = ("t", token::Column::PepperId);
+        let count = Func::count(Expr::col(("t", token::Column::TokenId)));
         let mut query = Query::select();
         query
             .from_as("token", "t")
             .column(pepper_id)
-            .expr_as(
-                Func::count(Expr::col(("t", token::Column::TokenId))),
-                "live",
-            )
-            .and_where(Expr::col(pepper_id).is_not_in(ring.ids()))
+            .expr_as(count, "live")
             .cond_where(is_in(TokenState::Active, now))
             .group_by_col(pepper_id)
-            .limit(1);
+            .order_by(pepper_id, Order::Asc);
         join_bearer(&mut query, JoinType::InnerJoin);
-        let row = self.db.query_one(&query).await?;
-        row.map(|row| Ok((row.try_get("", "pepper_id")?, row.try_get("", "live")?)))
-            .transpose()
+        let rows = self.db.query_all(&query).await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get("", "pepper_id")?, row.try_get("", "live")?)))
+            .collect()
     }
 
     /// Whether the server replays another's log and so may be behind it.
@@ -192,6 +195,7 @@ impl<C: ConnectionTrait> Session<C> {
 
 impl Tx {
     /// The token, to change it. Its member and workspace are to be locked before.
+    #[tracing::instrument(skip_all, name = "store.lock_token")]
     pub async fn lock_token(&self, id: &TokenId) -> Result<Option<Token>, Abort> {
         let row = token::Entity::find_by_id(id.as_str())
             .lock(LockType::Update)
@@ -202,6 +206,7 @@ impl Tx {
 
     /// How many live tokens a locked member has. A statement of its own: taken with the lock it would count what was there
     /// before the wait.
+    #[tracing::instrument(skip_all, name = "store.count_live_tokens")]
     pub async fn count_live_tokens(
         &self,
         workspace: &Workspace,
@@ -221,6 +226,7 @@ impl Tx {
     }
 
     /// Lets go of the name where its holder has expired. True: the name is free now.
+    #[tracing::instrument(skip_all, name = "store.release_name")]
     pub async fn release_name(
         &self,
         workspace: &Workspace,
@@ -246,6 +252,7 @@ impl Tx {
     }
 
     /// Writes a new token.
+    #[tracing::instrument(skip_all, name = "store.insert_token")]
     pub async fn insert_token(&self, new: NewToken<'_>) -> Result<(), Abort> {
         let token = new.token;
         let row = token::Model {
@@ -275,6 +282,7 @@ impl Tx {
     }
 
     /// Marks a locked token revoked.
+    #[tracing::instrument(skip_all, name = "store.revoke_token")]
     pub async fn revoke_token(&self, id: &TokenId, revocation: &Revocation) -> Result<(), Abort> {
         let by = &revocation.by;
         token::Entity::update_many()

@@ -144,8 +144,17 @@ fn an_address_in_use_is_one_sentence() {
     let bench = Bench::new().file("c.toml", &serve_file(""));
     let output = bench.run(&["serve", "--config", "c.toml", "--listen-addr", &address]);
     assert_eq!(output.status.code(), Some(1));
-    let told =
-        format!("error: cannot listen on `{address}`: Address already in use (os error 98)\n");
+    let told = format!(
+        "error: cannot listen on `{address}`, the `listen_addr`: Address already in use (os error 98)\n"
+    );
+    assert_eq!(stderr(&output), told);
+
+    let free = ["--listen-addr", "127.0.0.1:0", "--metrics-addr", &address];
+    let output = bench.run(&[&["serve", "--config", "c.toml"][..], &free].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let told = format!(
+        "error: cannot listen on `{address}`, the `metrics_addr`: Address already in use (os error 98)\n"
+    );
     assert_eq!(stderr(&output), told);
 }
 

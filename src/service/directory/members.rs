@@ -41,7 +41,7 @@ impl Service {
     /// Changes a member and answers it as it is then.
     pub async fn change_member(&self, command: MemberCommand) -> Result<(Member, Revision), Error> {
         if let MemberChange::Put(role) | MemberChange::SetRole(role) = &command.change
-            && !self.0.policy.has_role(role.as_str())
+            && !self.rules().policy.has_role(role.as_str())
         {
             let problem = Problem::new(
                 ProblemReason::RoleUnknown,

@@ -1,6 +1,6 @@
 //! Issuing a token.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{is_there, member_not_found};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         time::Timestamp,
         token::{MAX_LIVE_TOKENS, Origin, Token, TokenRecord, TokenState},
     },
-    service::Service,
+    service::{Rules, Service},
     store::{Abort, Change, Mutation, NewToken, Tx},
 };
 
@@ -63,17 +63,18 @@ impl Service {
             Ok((Secret::random()?, TokenId::random()?))
         };
         let (secret, token_id) = random().map_err(Abort::from)?;
-        let pepper = self.0.ring.active();
-        let text = self.0.format.print(&secret);
+        let rules = self.rules();
+        let pepper = rules.ring.active();
+        let text = rules.format.print(&secret);
         let done = self
             .0
             .store
             .mutate(Issue {
-                service: self.clone(),
                 token_id,
                 hint: text.hint().to_owned(),
                 digest: pepper.digest(&secret),
                 pepper_id: pepper.id().to_owned(),
+                rules,
                 request,
             })
             .await?;
@@ -108,7 +109,7 @@ fn check_expiry(expiry: Expiry, now: Timestamp) -> Result<(), Error> {
 }
 
 struct Issue {
-    service: Service,
+    rules: Arc<Rules>,
     token_id: TokenId,
     hint: String,
     digest: Digest,
@@ -167,7 +168,7 @@ impl Issue {
     async fn target(&self, tx: &Tx) -> Result<(Workspace, Member), Abort> {
         let key = &self.request.member;
         let not_found = || member_not_found(key);
-        let authority = self.service.authority(tx, &self.request.origin).await?;
+        let authority = self.rules.authority(tx, &self.request.origin).await?;
         authority
             .may_oversee(key)
             .map_err(|refused| refused.or_not_found(not_found()))?;

@@ -230,6 +230,7 @@ pub(crate) fn authorize_request(
             owner,
             ..Default::default()
         }),
-        ..AuthorizeRequest::default()
+        context: None,
+        explain: false,
     }
 }

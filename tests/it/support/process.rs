@@ -24,11 +24,14 @@ use super::{
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What the log says before the address.
 const LISTENING: [&str; 2] = ["listens on ", "listening on "];
+/// What it says before the address of the metrics port.
+const METRICS: [&str; 1] = ["metrics and probes at http://"];
 
 /// A running `countersign`, killed when dropped.
 pub(crate) struct Process {
     child: Child,
     address: SocketAddr,
+    metrics_address: SocketAddr,
     log: Arc<Mutex<String>>,
     /// The answer of `dev --output json`.
     output: Value,
@@ -53,20 +56,32 @@ impl Process {
     /// `serve` on this database, which on PostgreSQL must be migrated, with the callers of a default
     /// [`super::server::Setup`]. `more` is added at the top of the configuration file.
     pub(crate) fn serve(database: &TestDatabase, more: &str) -> Self {
+        Self::serve_with(database, more, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    pub(crate) fn serve_with(
+        database: &TestDatabase,
+        more: &str,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("countersign.toml");
         fs::write(&file, configuration(database, more)).expect("the file is written");
-        let command = countersign(
+        let mut command = countersign(
             ["serve".as_ref(), "--config".as_ref(), file.as_os_str()],
             &folder,
         );
+        command.envs(variables.iter().copied());
         Self::spawn(command, folder, false)
     }
 
     /// `dev`, with a new embedded database.
     pub(crate) fn dev() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let arguments = ["dev", "--output", "json", "--listen-addr", "127.0.0.1:0"];
+        let free = "127.0.0.1:0";
+        let arguments = ["dev", "--output", "json", "--listen-addr", free];
+        let arguments = arguments.into_iter().chain(["--metrics-addr", free]);
         let command = countersign(arguments, &folder);
         Self::spawn(command, folder, true)
     }
@@ -80,9 +95,12 @@ impl Process {
             .expect("the binary runs");
         let log = Arc::new(Mutex::new(String::new()));
         let (found, addresses) = mpsc::channel();
+        let (found_metrics, metrics_addresses) = mpsc::channel();
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let shared = Arc::clone(&log);
-        thread::spawn(move || follow(stderr.expect("a pipe"), &shared, &found));
+        thread::spawn(move || {
+            follow(stderr.expect("a pipe"), &shared, &found, &found_metrics);
+        });
         let (answer, answered) = mpsc::channel();
         thread::spawn(move || {
             let mut stdout = stdout.expect("a pipe");
@@ -98,6 +116,9 @@ impl Process {
         let address = addresses
             .recv_timeout(PATIENCE)
             .unwrap_or_else(|_| panic!("it does not listen: {}", said(&log)));
+        let metrics_address = metrics_addresses
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|_| panic!("it has no metrics: {}", said(&log)));
         let output = match answers {
             false => Value::Null,
             true => answered
@@ -107,6 +128,7 @@ impl Process {
         Self {
             child,
             address,
+            metrics_address,
             log,
             output,
             _folder: folder,
@@ -116,6 +138,11 @@ impl Process {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its metrics are.
+    pub(crate) fn metrics_address(&self) -> SocketAddr {
+        self.metrics_address
     }
 
     /// What `dev --output json` printed.
@@ -162,12 +189,20 @@ impl Drop for Process {
     }
 }
 
-/// Collects the log, and sends the address that it tells.
-fn follow(stderr: impl Read, log: &Mutex<String>, found: &mpsc::Sender<SocketAddr>) {
+/// Collects the log, and sends the addresses that it tells.
+fn follow(
+    stderr: impl Read,
+    log: &Mutex<String>,
+    found: &mpsc::Sender<SocketAddr>,
+    found_metrics: &mpsc::Sender<SocketAddr>,
+) {
     for line in BufReader::new(stderr).lines() {
         let Ok(line) = line else { return };
-        if let Some(address) = address_in(&line) {
+        if let Some(address) = address_in(&line, &LISTENING) {
             found.send(address).ok();
+        }
+        if let Some(address) = address_in(&line, &METRICS) {
+            found_metrics.send(address).ok();
         }
         let mut log = log.lock().expect("the log");
         log.push_str(&line);
@@ -175,8 +210,8 @@ fn follow(stderr: impl Read, log: &Mutex<String>, found: &mpsc::Sender<SocketAdd
     }
 }
 
-fn address_in(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = LISTENING.iter().find_map(|words| line.split_once(words))?;
+fn address_in(line: &str, after: &[&str]) -> Option<SocketAddr> {
+    let (_, rest) = after.iter().find_map(|words| line.split_once(words))?;
     let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':'));
     rest[..end.unwrap_or(rest.len())].parse().ok()
 }
@@ -208,8 +243,14 @@ fn configuration(database: &TestDatabase, more: &str) -> String {
 #[test]
 fn the_address_is_read_from_the_log_line_whatever_surrounds_it() {
     let expected = Some(SocketAddr::from(([127, 0, 0, 1], 41_234)));
-    assert_eq!(address_in("INFO x: listening on 127.0.0.1:41234"), expected);
-    assert_eq!(address_in("listening on 127.0.0.1:41234 tls=off"), expected);
-    assert_eq!(address_in("gRPC listens on 127.0.0.1:41234"), expected);
-    assert_eq!(address_in("listening for news"), None);
+    let grpc_in = |line: &str| address_in(line, &LISTENING);
+    assert_eq!(grpc_in("INFO x: listening on 127.0.0.1:41234"), expected);
+    assert_eq!(grpc_in("listening on 127.0.0.1:41234 tls=off"), expected);
+    assert_eq!(grpc_in("gRPC listens on 127.0.0.1:41234"), expected);
+    let json = "{\"message\":\"gRPC listens on 127.0.0.1:41234\"}";
+    assert_eq!(grpc_in(json), expected);
+    assert_eq!(grpc_in("listening for news"), None);
+    let metrics = "metrics and probes at http://127.0.0.1:41234";
+    assert_eq!(address_in(metrics, &METRICS), expected);
+    assert_eq!(grpc_in(metrics), None);
 }

@@ -12,8 +12,10 @@ use countersign::{
         policy::Policy,
         secret::TokenFormat,
     },
-    server::{self, StartError},
+    grpc,
+    server::{self, Inputs, StartError},
     store,
+    telemetry::Telemetry,
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::transport::{Channel, Endpoint};
@@ -57,6 +59,7 @@ pub(crate) struct Setup {
     pub(crate) peppers: String,
     pub(crate) token_format: TokenFormat,
     pub(crate) reflection: bool,
+    pub(crate) drain_delay: Duration,
     pub(crate) clock: TestClock,
 }
 
@@ -72,6 +75,7 @@ impl Default for Setup {
             peppers: PEPPER.to_owned(),
             token_format: TokenFormat::default(),
             reflection: true,
+            drain_delay: Duration::ZERO,
             clock: TestClock::default(),
         }
     }
@@ -103,35 +107,44 @@ impl Setup {
             .await
             .expect("a free port");
         let address = listener.local_addr().expect("a bound port");
+        let metrics = TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .expect("a free port");
+        let metrics_address = metrics.local_addr().expect("a bound port");
+        let telemetry = Telemetry::new(grpc::methods()).expect("telemetry");
         let url = DatabaseUrl::parse(database.url()).expect("an address");
         let config = Config {
             listen_addr: address,
-            metrics_addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            metrics_addr: metrics_address,
             database_url: url.clone(),
             database_direct_url: url,
             peppers: PepperRing::parse(&self.peppers).expect("peppers"),
             policy: self.policy,
             token_format: self.token_format,
             staleness_bound: Duration::from_secs(1),
+            tls: None,
             reflection: self.reflection,
-            drain_delay: Duration::ZERO,
+            drain_delay: self.drain_delay,
             log: "info".to_owned(),
             callers: self.callers,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         // The end of the test, which drops the sender, ends the server as well.
         let shutdown = async move { drop(stopped.await) };
-        let task = tokio::spawn(server::serve(
-            listener,
-            config,
-            self.clock.clock(),
-            shutdown,
-        ));
+        let inputs = Inputs {
+            grpc: listener,
+            metrics: Some(metrics),
+            clock: self.clock.clock(),
+            telemetry,
+            reloads: None,
+        };
+        let task = tokio::spawn(server::serve(inputs, config, shutdown));
         let channel = Endpoint::from_shared(format!("http://{address}"))
             .expect("an address")
             .connect_lazy();
         TestServer {
             address,
+            metrics_address,
             clock: self.clock,
             channel,
             stop,
@@ -143,6 +156,7 @@ impl Setup {
 /// A server that runs until it is stopped or dropped.
 pub(crate) struct TestServer {
     address: SocketAddr,
+    metrics_address: SocketAddr,
     clock: TestClock,
     channel: Channel,
     stop: oneshot::Sender<()>,
@@ -158,6 +172,11 @@ impl TestServer {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its metrics are.
+    pub(crate) fn metrics_address(&self) -> SocketAddr {
+        self.metrics_address
     }
 
     /// Its clock.

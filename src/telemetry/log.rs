@@ -1,0 +1,227 @@
+//! The log, to standard error: for eyes on a terminal, else one JSON object a line. A line that belongs to a trace carries
+//! its id, whether or not the trace is exported.
+
+use std::{
+    cell::RefCell,
+    fmt::{self, Write},
+    io::IsTerminal,
+};
+
+use opentelemetry::{Context as OtelContext, TraceId, trace::TraceContextExt};
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+    span::{Attributes, Id},
+};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    filter::{FilterExt, LevelFilter, filter_fn},
+    fmt::{
+        FmtContext, FormatEvent, FormatFields,
+        format::{Format, Writer},
+        time::{FormatTime, SystemTime},
+    },
+    layer::Context,
+    registry::LookupSpan,
+    reload,
+};
+
+use super::rpc;
+
+/// Why the log's directives were refused.
+#[derive(Debug, thiserror::Error)]
+#[error("the log's directives are not understood: {0}")]
+pub struct LogError(String);
+
+/// With which the directives are replaced.
+pub(super) struct LogHandle(reload::Handle<EnvFilter, Registry>);
+
+impl LogHandle {
+    pub(super) fn set(&self, directives: &str) -> Result<(), LogError> {
+        let filter = parse(directives)?;
+        self.0
+            .reload(filter)
+            .map_err(|error| LogError(error.to_string()))
+    }
+}
+
+/// Whether these directives would be accepted.
+pub(super) fn check(directives: &str) -> Result<(), LogError> {
+    parse(directives).map(|_| ())
+}
+
+fn parse(directives: &str) -> Result<EnvFilter, LogError> {
+    EnvFilter::try_new(directives).map_err(|error| LogError(error.to_string()))
+}
+
+/// The log under these directives, with what changes them.
+pub(super) fn start(
+    directives: &str,
+) -> Result<(impl Layer<Registry> + Send + Sync + use<>, LogHandle), LogError> {
+    let (filter, handle) = reload::Layer::new(parse(directives)?);
+    // Spans are for traces: here they would cost and tell nothing.
+    let events = filter_fn(|metadata| metadata.is_event()).with_max_level_hint(LevelFilter::TRACE);
+    let is_terminal = std::io::stderr().is_terminal();
+    let format = match is_terminal {
+        true => Line::Pretty(Format::default().with_ansi(true)),
+        false => Line::Json,
+    };
+    let layer = tracing_subscriber::fmt::layer()
+        .event_format(format)
+        .with_writer(std::io::stderr)
+        .with_ansi(is_terminal)
+        .with_filter(filter.and(events));
+    Ok((layer, LogHandle(handle)))
+}
+
+/// How a line is written.
+enum Line {
+    Pretty(Format),
+    Json,
+}
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = String::new();
+        match self {
+            Self::Pretty(format) => {
+                format.format_event(context, Writer::new(&mut line), event)?;
+                line.truncate(line.trim_end().len());
+                if let Some(trace_id) = current_trace_id() {
+                    write!(line, " trace_id={trace_id}")?;
+                }
+            }
+            Self::Json => json(&mut line, event)?,
+        }
+        writeln!(writer, "{line}")
+    }
+}
+
+fn json(line: &mut String, event: &Event<'_>) -> fmt::Result {
+    line.push_str("{\"timestamp\":\"");
+    SystemTime.format_time(&mut Writer::new(line))?;
+    let metadata = event.metadata();
+    write!(line, "\",\"level\":\"{}\",\"target\":", metadata.level())?;
+    push_text(line, metadata.target());
+    event.record(&mut JsonFields(line));
+    if let Some(trace_id) = current_trace_id() {
+        write!(line, ",\"trace_id\":\"{trace_id}\"")?;
+    }
+    line.push('}');
+    Ok(())
+}
+
+/// Writes fields behind those that are there.
+struct JsonFields<'a>(&'a mut String);
+
+impl JsonFields<'_> {
+    fn push(&mut self, field: &Field, value: impl fmt::Display) {
+        self.0.push(',');
+        push_text(self.0, field.name());
+        self.0.push_str(&format!(":{value}"));
+    }
+}
+
+impl Visit for JsonFields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.push(',');
+        push_text(self.0, field.name());
+        self.0.push(':');
+        push_text(self.0, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.push(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.push(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.push(field, value);
+    }
+}
+
+/// A JSON string.
+fn push_text(line: &mut String, text: &str) {
+    line.push_str(&serde_json::Value::from(text).to_string());
+}
+
+thread_local! {
+    /// The traces of the RPCs that are being polled on this thread, the innermost last.
+    static TRACE_IDS: RefCell<Vec<TraceId>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The caller's trace, or the one that was begun here.
+fn current_trace_id() -> Option<TraceId> {
+    let callers = TRACE_IDS.with_borrow(|ids| ids.last().copied());
+    callers.or_else(trace_id_of_context)
+}
+
+fn trace_id_of_context() -> Option<TraceId> {
+    OtelContext::map_current(|context| {
+        let span = context.span();
+        let context = span.span_context();
+        context.is_valid().then(|| context.trace_id())
+    })
+}
+
+/// Remembers the trace of each RPC whose caller is in one, for the lines that are logged meanwhile. A layer of its own,
+/// since traces may be exported or not.
+pub(super) fn trace_ids<S>() -> impl Layer<S> + Send + Sync
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    TraceIds.with_filter(filter_fn(rpc::is_rpc).with_max_level_hint(LevelFilter::INFO))
+}
+
+struct TraceIds;
+
+/// What the span of such an RPC carries.
+struct InTrace(TraceId);
+
+impl<S> Layer<S> for TraceIds
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    fn on_new_span(&self, _: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        if let (Some(span), Some(trace_id)) = (context.span(id), trace_id_of_context()) {
+            span.extensions_mut().insert(InTrace(trace_id));
+        }
+    }
+
+    fn on_enter(&self, id: &Id, context: Context<'_, S>) {
+        if let Some(trace_id) = trace_id_of_span(id, &context) {
+            TRACE_IDS.with_borrow_mut(|ids| ids.push(trace_id));
+        }
+    }
+
+    fn on_exit(&self, id: &Id, context: Context<'_, S>) {
+        if trace_id_of_span(id, &context).is_some() {
+            TRACE_IDS.with_borrow_mut(Vec::pop);
+        }
+    }
+}
+
+fn trace_id_of_span<S>(id: &Id, context: &Context<'_, S>) -> Option<TraceId>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    let span = context.span(id)?;
+    let extensions = span.extensions();
+    extensions.get::<InTrace>().map(|found| found.0)
+}

@@ -1,0 +1,134 @@
+//! The metrics of RPCs.
+
+use std::{sync::OnceLock, time::Duration};
+
+use prometheus::{Error, Histogram, HistogramOpts, HistogramVec, IntGauge, Registry};
+use tonic::Code;
+
+use super::family::{gauge, registered};
+
+/// What an unknown method is called.
+const OTHER: &str = "_OTHER";
+/// A decision in memory takes some hundred microseconds, a mutation under contention some seconds.
+const DURATION_BUCKETS: [f64; 16] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
+];
+const CODES: usize = 17;
+
+/// How many RPCs there are, and how long they take.
+pub(in crate::telemetry) struct Calls {
+    /// In the order of their names; the last is [`OTHER`].
+    methods: Vec<Method>,
+    durations: HistogramVec,
+    in_flight: IntGauge,
+}
+
+/// A method with its histograms, which are looked up once.
+struct Method {
+    name: String,
+    by_code: [OnceLock<Histogram>; CODES],
+}
+
+impl Calls {
+    pub(super) fn new(registry: &Registry, mut methods: Vec<String>) -> Result<Self, Error> {
+        methods.sort();
+        methods.dedup();
+        methods.push(OTHER.to_owned());
+        let calls = Self {
+            methods: methods.into_iter().map(Method::new).collect(),
+            durations: durations(registry)?,
+            in_flight: gauge(
+                registry,
+                "countersign_rpc_calls_in_flight",
+                "RPCs that have begun and not ended.",
+            )?,
+        };
+        for method in &calls.methods {
+            let labels = [method.name.as_str(), code_name(Code::Ok)];
+            calls.durations.get_metric_with_label_values(&labels)?;
+        }
+        Ok(calls)
+    }
+
+    /// The number of the method with this full name; that of [`OTHER`] for any that is not served.
+    pub(in crate::telemetry) fn method(&self, name: &str) -> usize {
+        let other = self.methods.len() - 1;
+        self.methods[..other]
+            .binary_search_by(|method| method.name.as_str().cmp(name))
+            .unwrap_or(other)
+    }
+
+    pub(in crate::telemetry) fn method_name(&self, method: usize) -> &str {
+        self.methods
+            .get(method)
+            .map_or(OTHER, |method| &method.name)
+    }
+
+    pub(in crate::telemetry) fn began(&self) {
+        self.in_flight.inc();
+    }
+
+    pub(in crate::telemetry) fn ended(&self, method: usize, code: Code, duration: Duration) {
+        self.in_flight.dec();
+        let Some(method) = self.methods.get(method) else {
+            return;
+        };
+        let Some(slot) = method.by_code.get(code as usize) else {
+            return;
+        };
+        let histogram = match slot.get() {
+            Some(histogram) => histogram,
+            None => {
+                let labels = [method.name.as_str(), code_name(code)];
+                let Ok(found) = self.durations.get_metric_with_label_values(&labels) else {
+                    return;
+                };
+                slot.get_or_init(|| found)
+            }
+        };
+        histogram.observe(duration.as_secs_f64());
+    }
+}
+
+impl Method {
+    fn new(name: String) -> Self {
+        Self {
+            name,
+            by_code: std::array::from_fn(|_| OnceLock::new()),
+        }
+    }
+}
+
+/// The canonical name of a code.
+pub(in crate::telemetry) fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+fn durations(registry: &Registry) -> Result<HistogramVec, Error> {
+    let options = HistogramOpts::new(
+        "rpc_server_call_duration_seconds",
+        "How long RPCs took, by method and status code.",
+    );
+    let buckets = options.buckets(DURATION_BUCKETS.to_vec());
+    let histograms = HistogramVec::new(buckets, &["rpc_method", "code"])?;
+    registered(registry, histograms)
+}
