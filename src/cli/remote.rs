@@ -19,6 +19,9 @@ use crate::config::{self, client};
 /// The metadata that carries the service key.
 const KEY_METADATA: &str = "x-countersign-key";
 
+/// How a certificate begins in a file.
+const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
 /// Where the service is and how to connect.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
@@ -160,7 +163,9 @@ impl Remote {
             })
             .map_err(wrong)?;
         if self.server.is_tls() {
-            return endpoint.tls_config(self.tls()?).map_err(wrong);
+            return endpoint
+                .tls_config(self.tls()?)
+                .map_err(|error| refusal::unusable_files(&error));
         }
         if self.ca_file.is_some() || self.client_cert.is_some() {
             return Err(Failure::Usage(format!(
@@ -176,13 +181,23 @@ impl Remote {
             fs::read(path)
                 .map_err(|error| Failure::new(&format!("cannot read `{}`", path.display()), error))
         };
+        let certificates = |path: &PathBuf| match read(path)? {
+            pem if pem.windows(PEM.len()).any(|window| window == PEM) => Ok(pem),
+            _ => Err(Failure::Failed(format!(
+                "`{}` holds no certificate (PEM)",
+                path.display()
+            ))),
+        };
         let mut tls = match &self.ca_file {
-            Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(path)?)),
+            Some(path) => {
+                let pem = certificates(path)?;
+                ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem))
+            }
             None => ClientTlsConfig::new().with_native_roots(),
         };
         if let (Some(certificate), Some(key)) = (&self.client_cert, &self.client_key) {
             let key = zeroize::Zeroizing::new(read(key)?);
-            tls = tls.identity(Identity::from_pem(read(certificate)?, &*key));
+            tls = tls.identity(Identity::from_pem(certificates(certificate)?, &*key));
         }
         Ok(tls)
     }

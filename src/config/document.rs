@@ -11,25 +11,25 @@ const WIDTH: usize = 100;
 const HEAD: &str = "\
 # The configuration of countersign, as `countersign config init` writes it.
 #
-# Every key is here, commented out: those with a default show it. The environment overrides this file and
-# flags override both. `countersign config check --config FILE` tells everything that is wrong with it,
-# `countersign config show --config FILE` what is in effect and where it comes from.
+# Every key is here, commented out: those with a default show it. The environment overrides this
+# file and flags override both. `countersign config check --config FILE` tells everything that is
+# wrong with it, `countersign config show --config FILE` what is in effect and where it comes from.
 #
-# `countersign serve` needs two things that have no default: peppers and at least one of the [[callers]]
-# at the end. It also needs to know about TLS, unless it listens on loopback only.
+# `countersign serve` needs two things that have no default: peppers and at least one of the
+# [[callers]] at the end. It also needs to know about TLS, unless it listens on loopback only.
 ";
 
 const CALLERS: &str = "
-# The internal services that may call, one table for each, at the end of the file. Here only: no flag or
-# variable gives them.
+# The internal services that may call, one table for each, at the end of the file. Here only: no
+# flag or variable gives them.
 #
 # name         Its name, as events tell it.
-# key_digests  The digests of its service keys, as printed by `countersign key new`; several at once while
-#              a key is rotated.
-# grants       What it may call: authorize, tokens.issue, tokens.revoke, tokens.read, directory.read,
-#              directory.write, events.read.
-# acts_for     \"members\" (the default): it must name the member for whom it handles tokens, and countersign
-#              enforces what that member may do. \"platform\": it need not.
+# key_digests  The digests of its service keys, as printed by `countersign key new`; several at once
+#              while a key is rotated.
+# grants       What it may call: authorize, tokens.issue, tokens.revoke, tokens.read,
+#              directory.read, directory.write, events.read.
+# acts_for     \"members\" (the default): it must name the member for whom it handles tokens, and
+#              countersign enforces what that member may do. \"platform\": it need not.
 #
 #[[callers]]
 #name = \"bookings\"
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn its_lines_fit() {
         for line in document().lines() {
-            assert!(line.chars().count() <= 106, "{line}");
+            assert!(line.chars().count() <= WIDTH, "{line}");
         }
     }
 }

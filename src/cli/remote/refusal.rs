@@ -16,6 +16,11 @@ pub(super) fn unreachable(server: &Server, error: &transport::Error) -> Failure 
     Failure::Failed(format!("cannot reach {server}: {cause}\n{hint}"))
 }
 
+/// The files for TLS are not what they should be.
+pub(super) fn unusable_files(error: &transport::Error) -> Failure {
+    Failure::new("the files for TLS cannot be used", deepest(error))
+}
+
 /// There is no connection so far.
 pub(super) fn no_connection_in_time(server: &Server, timeout: Duration) -> Failure {
     Failure::Failed(format!(

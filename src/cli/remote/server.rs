@@ -9,14 +9,22 @@ pub(super) struct Server(String);
 impl Server {
     /// Takes `host:port`, which means plain text, or `http://…` or `https://…`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let address = text.trim().trim_end_matches('/');
+        let address = text.trim();
         let url = match address.contains("://") {
             true => address.to_owned(),
             false => format!("http://{address}"),
         };
+        let url = url.strip_suffix('/').unwrap_or(&url).to_owned();
         let is_good = url.parse::<tonic::transport::Uri>().is_ok_and(|uri| {
+            let host = uri.host().unwrap_or_default();
+            let place = match uri.port_u16() {
+                Some(port) => format!("{host}:{port}"),
+                None => host.to_owned(),
+            };
             matches!(uri.scheme_str(), Some("http" | "https"))
-                && uri.host().is_some_and(|host| !host.is_empty())
+                && !host.is_empty()
+                // Neither a user nor a port that is no number.
+                && uri.authority().is_some_and(|authority| authority.as_str() == place)
                 && matches!(uri.path(), "" | "/")
                 && uri.query().is_none()
         });
@@ -62,6 +70,7 @@ mod tests {
             "a b",
             "http://x/y",
             "localhost:port",
+            "user@localhost:1",
         ] {
             assert!(read(text).is_err(), "{text}");
         }

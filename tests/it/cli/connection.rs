@@ -165,6 +165,17 @@ fn an_address_is_taken_in_each_of_its_forms_or_refused() {
         "healthcheck --server https://{address} --ca-file nowhere"
     ));
     assert!(missing.stderr.starts_with("error: cannot read `nowhere`: "));
+    let wrong = person.file("wrong.pem", "not a certificate");
+    let wrong = format!("healthcheck --server https://{address} --ca-file {wrong}");
+    let wrong = person.run(&wrong);
+    assert_eq!(wrong.code, Some(1));
+    assert!(
+        wrong
+            .stderr
+            .ends_with("wrong.pem` holds no certificate (PEM)\n"),
+        "{}",
+        wrong.stderr
+    );
     let half = person.run("healthcheck --client-cert c.pem");
     assert_eq!(half.code, Some(64));
 }
