@@ -4,6 +4,8 @@
 //! wrong is told at once, with its key and where it was given. No message and no `Debug` shows a secret.
 
 mod callers;
+pub mod client;
+mod document;
 mod fault;
 mod file;
 mod flags;
@@ -11,16 +13,20 @@ mod keys;
 mod loader;
 mod peppers;
 mod settings;
+mod show;
 mod tls;
 mod value;
 
 use std::{net::SocketAddr, time::Duration};
 
+pub use document::document;
 pub use fault::{Fault, Faults};
 pub use flags::{DatabaseFlags, DevFlags, FlagValues, PolicyFlags, ServeFlags};
 use loader::Loader;
 pub use settings::Sources;
+pub use show::{Shown, show};
 pub use tls::Tls;
+pub use value::duration;
 
 use crate::domain::{
     caller::Callers, database_url::DatabaseUrl, pepper::PepperRing, policy::Policy,
@@ -71,6 +77,12 @@ pub struct Config {
 /// makes the file of peppers if nothing else is wrong.
 pub fn load(mode: Mode, sources: &Sources) -> Result<Config, Faults> {
     Loader::new(mode, sources).finish(Loader::config)
+}
+
+/// Tells what is wrong with the configuration of a server, as [`load`] would. Reads the same files and makes none.
+pub fn check(mode: Mode, sources: &Sources) -> Result<(), Faults> {
+    let loader = Loader::new(mode, sources).without_writing();
+    loader.finish(Loader::config).map(drop)
 }
 
 /// Only where the database is, without a pooler between: for commands that change its schema.

@@ -20,6 +20,8 @@ pub(super) struct Loader {
     mode: Mode,
     settings: Settings,
     faults: Vec<Fault>,
+    /// Whether peppers that are missing may be made and kept.
+    may_write: bool,
 }
 
 impl Loader {
@@ -29,6 +31,15 @@ impl Loader {
             mode,
             faults: std::mem::take(&mut settings.faults),
             settings,
+            may_write: true,
+        }
+    }
+
+    /// The same, but makes no file.
+    pub(super) fn without_writing(self) -> Self {
+        Self {
+            may_write: false,
+            ..self
         }
     }
 
@@ -145,7 +156,7 @@ impl Loader {
             return None;
         }
         let kept = match database_url.sqlite_path() {
-            Some(path) => peppers::kept_beside(&path),
+            Some(path) => peppers::kept_beside(&path, self.may_write),
             None => Err(
                 "must be given, because the database is no file beside which they could be kept"
                     .to_owned(),
