@@ -122,7 +122,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Config(config) => config.run(),
         Command::Policy(policy) => policy.run(),
         Command::Key(key) => key.run(),
-        Command::Pepper(pepper) => pepper.run(),
+        Command::Pepper(pepper) => call(pepper.run()),
         Command::Token(token) => token.run(),
         Command::Member(member) => member.run(),
         Command::Workspace(workspace) => workspace.run(),

@@ -21,7 +21,7 @@ use std::{net::SocketAddr, time::Duration};
 
 pub use document::document;
 pub use fault::{Fault, Faults};
-pub use flags::{DatabaseFlags, DevFlags, FlagValues, PolicyFlags, ServeFlags};
+pub use flags::{DatabaseFlags, DevFlags, FlagValues, PepperFlags, PolicyFlags, ServeFlags};
 use loader::Loader;
 pub use settings::Sources;
 pub use show::{Shown, show};
@@ -89,6 +89,15 @@ pub fn check(mode: Mode, sources: &Sources) -> Result<(), Faults> {
 pub fn load_direct_database_url(sources: &Sources) -> Result<DatabaseUrl, Faults> {
     Loader::new(Mode::Serve, sources)
         .finish(|loader| loader.database_urls().map(|(_, direct)| direct))
+}
+
+/// Only the peppers and where the database is: for commands that look at what hangs on them.
+pub fn load_peppers(sources: &Sources) -> Result<(PepperRing, DatabaseUrl), Faults> {
+    Loader::new(Mode::Serve, sources).finish(|loader| {
+        let urls = loader.database_urls();
+        let peppers = loader.given_peppers();
+        Some((peppers?, urls?.0))
+    })
 }
 
 /// Only the policy: for commands that show it.

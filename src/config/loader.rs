@@ -140,7 +140,7 @@ impl Loader {
     }
 
     /// The peppers, where they were given. None also where they were not: then `dev` makes them.
-    fn given_peppers(&mut self) -> Option<PepperRing> {
+    pub(super) fn given_peppers(&mut self) -> Option<PepperRing> {
         if self.is_given("peppers") {
             return self.parse("peppers", PepperRing::parse);
         }
