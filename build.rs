@@ -14,8 +14,9 @@ const FILES: [&str; 5] = [
 ];
 
 /// Messages that hold a secret: a derived `Debug` would print it, so `pb` writes theirs by hand.
-const SECRET_HOLDERS: [&str; 7] = [
+const SECRET_HOLDERS: [&str; 8] = [
     ".countersign.v1.AuthorizeRequest",
+    ".countersign.v1.BatchAuthorizeRequest",
     ".countersign.v1.GetTokenRequest",
     ".countersign.v1.GetTokenRequest.target",
     ".countersign.v1.IssueTokenResponse",

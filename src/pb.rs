@@ -27,6 +27,7 @@ macro_rules! opaque_debug {
 
 opaque_debug! {
     AuthorizeRequest => "AuthorizeRequest",
+    BatchAuthorizeRequest => "BatchAuthorizeRequest",
     GetTokenRequest => "GetTokenRequest",
     get_token_request::Target => "Target",
     IssueTokenResponse => "IssueTokenResponse",

@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-pub use authorize::{Explained, Permissions, Principal, Verdict};
+pub use authorize::{BatchVerdict, Explained, Permissions, Principal, Verdict};
 pub use directory::{
     MemberChange, MemberCommand, WorkspaceChange, WorkspaceCommand, WorkspaceUpdate,
 };
 pub use tokens::{
-    Expiry, IssueRequest, Issued, ListRequest, RevokeRequest, TokenTarget, cursor_after,
+    Expiry, IssueRequest, Issued, ListRequest, RevokeAllRequest, RevokeRequest, TokenTarget,
+    cursor_after,
 };
 
 use crate::{

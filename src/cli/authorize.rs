@@ -114,7 +114,9 @@ impl Authorize {
                 self.printing.answer(&answer, text)?;
                 Err(Failure::Answered)
             }
-            Outcome::Unspecified => Err(Failure::Failed("the answer is no decision".to_owned())),
+            Outcome::Unspecified | Outcome::NotEvaluated => {
+                Err(Failure::Undecided("the answer is no decision".to_owned()))
+            }
         }
     }
 }

@@ -202,7 +202,8 @@ const TABLE: [Entry; 19] = {
             "staleness_bound",
             Server,
             Always("1s"),
-            "How long after a revocation another replica may still allow: 250ms to 30s",
+            "How long after a revocation another replica may still allow: 250ms to 30s. Of no effect yet, since \
+             every decision reads the database",
         ),
         Entry::new(
             "tls",

@@ -96,6 +96,23 @@ impl Authority {
         }
     }
 
+    /// Whether it may end every token of a workspace: only who oversees them all.
+    pub fn may_oversee_workspace(&self, workspace_id: &WorkspaceId) -> Result<(), Refused> {
+        match self {
+            Self::Platform => Ok(()),
+            Self::Member {
+                key,
+                oversees_tokens,
+            } if key.workspace_id == *workspace_id => match oversees_tokens {
+                true => Ok(()),
+                false => Err(Refused::NotPermitted {
+                    actor_id: key.member_id.to_string(),
+                }),
+            },
+            Self::Member { .. } | Self::Nobody => Err(Refused::Hidden),
+        }
+    }
+
     /// Whose tokens a listing of the workspace shows it: a member's, or (None) everyone's.
     pub fn listing(
         &self,

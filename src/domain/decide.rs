@@ -175,6 +175,42 @@ pub fn decide(policy: &Policy, presented: &Presented, ask: &Ask, now: Timestamp)
     }
 }
 
+/// How far a batch goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchMode {
+    /// To the end.
+    All,
+    /// To the first denial.
+    StopAtFirstDeny,
+    /// To the first allow.
+    StopAtFirstAllow,
+}
+
+/// Decides many things for one bearer: for each what [`decide`] says, or None after a stop.
+pub fn decide_batch(
+    policy: &Policy,
+    presented: &Presented,
+    asks: &[Ask],
+    mode: BatchMode,
+    now: Timestamp,
+) -> Vec<Option<Decision>> {
+    let mut is_stopped = false;
+    asks.iter()
+        .map(|ask| {
+            if is_stopped {
+                return None;
+            }
+            let decision = decide(policy, presented, ask, now);
+            is_stopped = match (mode, decision) {
+                (BatchMode::StopAtFirstDeny, Decision::Deny(_))
+                | (BatchMode::StopAtFirstAllow, Decision::Allow(_)) => true,
+                (BatchMode::All, _) | (_, Decision::Allow(_) | Decision::Deny(_)) => false,
+            };
+            Some(decision)
+        })
+        .collect()
+}
+
 /// Everything that the bearer may do, by action, or why nothing.
 pub fn permissions<'a>(
     policy: &'a Policy,

@@ -147,6 +147,14 @@ pub enum Error {
         /// When another may be admitted.
         retry_after: Duration,
     },
+    /// No change that the database knows has this revision.
+    #[error(
+        "revision `{revision}` is not known: the database may have been restored to an earlier state"
+    )]
+    RevisionUnknown {
+        /// As asked for.
+        revision: String,
+    },
     /// As many calls are running as may.
     #[error("too many calls at once: at most {limit} run")]
     Overloaded {
@@ -202,7 +210,8 @@ impl Error {
             | Self::WorkspaceSuspended { .. }
             | Self::WorkspaceDeleted { .. }
             | Self::MemberSuspended { .. }
-            | Self::MemberRemoved { .. } => Code::FailedPrecondition,
+            | Self::MemberRemoved { .. }
+            | Self::RevisionUnknown { .. } => Code::FailedPrecondition,
             Self::EtagMismatch { .. } => Code::Aborted,
             Self::ActorNotPermitted { .. } | Self::GrantMissing { .. } => Code::PermissionDenied,
             Self::CredentialMissing | Self::CredentialInvalid | Self::CredentialAmbiguous => {
@@ -240,6 +249,7 @@ impl Error {
             Self::CredentialInvalid => "CREDENTIAL_INVALID",
             Self::CredentialAmbiguous => "CREDENTIAL_AMBIGUOUS",
             Self::TooManyRequests { .. } => "TOO_MANY_REQUESTS",
+            Self::RevisionUnknown { .. } => "REVISION_UNKNOWN",
             Self::Overloaded { .. } => "OVERLOADED",
             Self::DeadlineExceeded { .. } => "DEADLINE_EXCEEDED",
             Self::MessageTooLarge { .. } => "MESSAGE_TOO_LARGE",
@@ -279,6 +289,7 @@ impl Error {
             Self::MemberSuspended { member_id } | Self::MemberRemoved { member_id } => {
                 vec![("member_id", member_id.clone())]
             }
+            Self::RevisionUnknown { revision } => vec![("revision", revision.clone())],
             Self::EtagMismatch { etag } => vec![("etag", etag.clone())],
             Self::ActorNotPermitted { actor_id } => vec![("actor_id", actor_id.clone())],
             Self::GrantMissing { caller, grant } => {

@@ -95,4 +95,9 @@ pub enum Details {
         /// Whether it was named by its secret.
         by_secret: bool,
     },
+    /// All tokens of a member or of a workspace were revoked.
+    TokensRevoked {
+        /// Why, as given.
+        reason: String,
+    },
 }

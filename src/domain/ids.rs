@@ -106,6 +106,9 @@ impl fmt::Display for EventId {
     }
 }
 
+/// How much of an event's id a revision shows.
+const REVISION_ID_BYTES: usize = 8;
+
 /// A position in the feed. Shown as `<number>-<start of the event's id>`, which callers must treat as opaque: after a
 /// restored backup the same number may belong to another history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,10 +119,53 @@ pub struct Revision {
     pub event_id: EventId,
 }
 
+/// A position as a caller names it: with the start of the event's id only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RevisionName {
+    /// The number.
+    pub number: i64,
+    start: [u8; REVISION_ID_BYTES],
+}
+
+impl RevisionName {
+    /// Reads what a [`Revision`] displays as.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        let parsed = text.split_once('-').and_then(|(number, start)| {
+            let number = number.parse::<i64>().ok().filter(|number| *number >= 0)?;
+            let is_hex = start.len() == 2 * REVISION_ID_BYTES
+                && start
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'));
+            let start = u64::from_str_radix(start, 16).ok().filter(|_| is_hex)?;
+            Some(Self {
+                number,
+                start: start.to_be_bytes(),
+            })
+        });
+        parsed.ok_or_else(|| {
+            Problem::new(
+                ProblemReason::Malformed,
+                "must be a revision as an answer carried it",
+            )
+        })
+    }
+
+    /// Whether it names this position.
+    pub fn names(&self, revision: &Revision) -> bool {
+        self.number == revision.number && revision.event_id.0.starts_with(&self.start)
+    }
+}
+
+impl fmt::Display for RevisionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:016x}", self.number, u64::from_be_bytes(self.start))
+    }
+}
+
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-", self.number)?;
-        self.event_id.0[..8]
+        self.event_id.0[..REVISION_ID_BYTES]
             .iter()
             .try_for_each(|byte| write!(f, "{byte:02x}"))
     }

@@ -16,9 +16,16 @@ use crate::{
     service::PageRequest,
 };
 
+/// How many faults are told at most, so that a batch gone wrong is not answered at length.
+const MAX_FAULTS: usize = 20;
+
 /// The faults of one request.
 #[derive(Default)]
-pub(super) struct Fields(Vec<Violation>);
+pub(super) struct Fields {
+    faults: Vec<Violation>,
+    /// What the names of the fields being read begin with.
+    prefix: String,
+}
 
 impl Fields {
     /// The value of a field, or None and its fault kept.
@@ -26,10 +33,18 @@ impl Fields {
         match value {
             Ok(value) => Some(value),
             Err(problem) => {
-                self.0.push(problem.of(field));
+                if self.faults.len() < MAX_FAULTS {
+                    self.faults
+                        .push(problem.of(format!("{}{field}", self.prefix)));
+                }
                 None
             }
         }
+    }
+
+    /// Names what is read from now on as parts of this.
+    pub(super) fn within(&mut self, prefix: String) {
+        self.prefix = prefix;
     }
 
     /// A member named by its two fields.
@@ -40,6 +55,14 @@ impl Fields {
             workspace_id: workspace_id?,
             member_id: member_id?,
         })
+    }
+
+    /// A member that may be left out (`Some(None)`).
+    pub(super) fn optional_member(&mut self, member_id: &str) -> Option<Option<MemberId>> {
+        match member_id.is_empty() {
+            true => Some(None),
+            false => self.read("member_id", MemberId::parse(member_id)).map(Some),
+        }
     }
 
     /// On whose behalf the request is: its caller's, and the actor's if there is one.
@@ -82,12 +105,12 @@ impl Fields {
 
     /// The error of the faults there are.
     pub(super) fn into_error(self) -> Error {
-        Error::Invalid(self.0)
+        Error::Invalid(self.faults)
     }
 
     /// Refuses if there is any fault.
     pub(super) fn finish(self) -> Result<(), Error> {
-        match self.0.is_empty() {
+        match self.faults.is_empty() {
             true => Ok(()),
             false => Err(self.into_error()),
         }

@@ -11,7 +11,7 @@ use crate::{
         token::{Origin, TokenRecord, TokenState},
     },
     pb::{self, event::Details as DetailsForm},
-    service::{Issued, Permissions, Principal, Verdict},
+    service::{BatchVerdict, Issued, Permissions, Principal, Verdict},
 };
 
 pub(super) fn issued(issued: &Issued) -> pb::IssueTokenResponse {
@@ -88,6 +88,23 @@ pub(super) fn verdict(verdict: Verdict) -> pb::AuthorizeResponse {
                 .into(),
             policy_hash: explained.policy_hash,
         }),
+    }
+}
+
+pub(super) fn batch(verdict: BatchVerdict) -> pb::BatchAuthorizeResponse {
+    let decisions = verdict.decisions.into_iter().map(|decided| match decided {
+        Some(decided) => decision(decided),
+        None => pb::Decision {
+            outcome: pb::Outcome::NotEvaluated.into(),
+            ..pb::Decision::default()
+        },
+    });
+    pb::BatchAuthorizeResponse {
+        decisions: decisions.collect(),
+        principal: verdict.principal.map(principal),
+        revision: verdict
+            .revision
+            .map_or_else(String::new, |revision| revision.to_string()),
     }
 }
 
@@ -256,6 +273,9 @@ fn details(details: Details) -> DetailsForm {
         Details::TokenIssued { name, expires_at } => {
             let expires_at = expires_at.map(|at| timestamp(Timestamp(at)));
             DetailsForm::TokenIssued(pb::TokenIssued { name, expires_at })
+        }
+        Details::TokensRevoked { reason } => {
+            DetailsForm::TokensRevoked(pb::TokensRevoked { reason })
         }
         Details::TokenRevoked { reason, by_secret } => {
             DetailsForm::TokenRevoked(pb::TokenRevoked { reason, by_secret })

@@ -12,18 +12,20 @@ use crate::{
     domain::{
         caller::{Caller, Grant},
         error::{Error, Problem, ProblemReason},
-        ids::{MemberId, WorkspaceId},
+        ids::WorkspaceId,
         name::{Name, parse_reason},
         token::{Origin, TokenState},
     },
     pb::{
         self, GetTokenRequest, GetTokenResponse, IssueTokenRequest, IssueTokenResponse,
         ListTokensRequest, ListTokensResponse, RevokeTokenRequest, RevokeTokenResponse,
-        get_token_request::Target as GetTarget, issue_token_request::Expiry as ExpiryForm,
-        revoke_token_request::Target as RevokeTarget, token_service_server::TokenService,
+        RevokeTokensRequest, RevokeTokensResponse, get_token_request::Target as GetTarget,
+        issue_token_request::Expiry as ExpiryForm, revoke_token_request::Target as RevokeTarget,
+        token_service_server::TokenService,
     },
     service::{
-        Expiry, IssueRequest, ListRequest, RevokeRequest, Service, TokenTarget, cursor_after,
+        Expiry, IssueRequest, ListRequest, RevokeAllRequest, RevokeRequest, Service, TokenTarget,
+        cursor_after,
     },
 };
 
@@ -65,6 +67,18 @@ impl TokenService for Api {
         let record = record.filter(|_| by_id || caller.has(Grant::TokensRead));
         Ok(Response::new(RevokeTokenResponse {
             token: record.as_ref().map(render::token),
+            revision: revision.to_string(),
+        }))
+    }
+
+    async fn revoke_tokens(
+        &self,
+        request: Request<RevokeTokensRequest>,
+    ) -> Result<Response<RevokeTokensResponse>, Status> {
+        let caller = self.gate.admit(&request, &[Grant::TokensRevoke])?;
+        let revoke = parse_revoke_all(&caller, request.get_ref())?;
+        let revision = self.service.revoke_tokens(revoke).await?;
+        Ok(Response::new(RevokeTokensResponse {
             revision: revision.to_string(),
         }))
     }
@@ -171,6 +185,27 @@ fn parse_revoke(
     }
 }
 
+fn parse_revoke_all(
+    caller: &Caller,
+    request: &RevokeTokensRequest,
+) -> Result<RevokeAllRequest, Error> {
+    unsupported("wait_for_replicas", request.wait_for_replicas)?;
+    let mut fields = Fields::default();
+    let workspace_id = fields.read("workspace_id", WorkspaceId::parse(&request.workspace_id));
+    let member_id = fields.optional_member(&request.member_id);
+    let reason = fields.read("reason", parse_reason(&request.reason));
+    let origin = fields.origin_of_member(caller, request.actor.as_ref());
+    match (origin, workspace_id, member_id, reason) {
+        (Some(origin), Some(workspace_id), Some(member_id), Some(reason)) => Ok(RevokeAllRequest {
+            origin,
+            workspace_id,
+            member_id,
+            reason,
+        }),
+        _ => Err(fields.into_error()),
+    }
+}
+
 fn parse_get(
     service: &Service,
     caller: &Caller,
@@ -198,12 +233,7 @@ fn parse_list(caller: &Caller, request: ListTokensRequest) -> Result<ListRequest
     unsupported("unused_since", request.unused_since.is_some())?;
     let mut fields = Fields::default();
     let workspace_id = fields.read("workspace_id", WorkspaceId::parse(&request.workspace_id));
-    let member_id = match request.member_id.is_empty() {
-        true => Some(None),
-        false => fields
-            .read("member_id", MemberId::parse(&request.member_id))
-            .map(Some),
-    };
+    let member_id = fields.optional_member(&request.member_id);
     let states = request
         .states
         .iter()

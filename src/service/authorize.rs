@@ -2,10 +2,12 @@
 
 use super::{Rules, Service};
 use crate::domain::{
-    decide::{Ask, Bearer, Decision, DenyReason, Presented, decide, permissions},
+    decide::{
+        Ask, BatchMode, Bearer, Decision, DenyReason, Presented, decide, decide_batch, permissions,
+    },
     error::Error,
     explain::{Explanation, explain},
-    ids::{MemberKey, Revision, RoleName, TokenId},
+    ids::{MemberKey, Revision, RevisionName, RoleName, TokenId},
     policy::Reach,
     time::Timestamp,
 };
@@ -44,6 +46,16 @@ pub struct Explained {
     pub policy_hash: String,
 }
 
+/// The decisions of a batch.
+pub struct BatchVerdict {
+    /// One for each ask; None where the mode stopped before.
+    pub decisions: Vec<Option<Decision>>,
+    /// Whose token it is, once it is known to be good.
+    pub principal: Option<Principal>,
+    /// The state they were decided from.
+    pub revision: Option<Revision>,
+}
+
 /// What a bearer may do.
 pub struct Permissions {
     /// Every action with its reach, or why the token is no good.
@@ -60,11 +72,12 @@ impl Service {
         &self,
         presented: &str,
         ask: &Ask,
+        min_revision: Option<RevisionName>,
         with_explanation: bool,
     ) -> Result<Verdict, Error> {
         let rules = self.rules();
         let policy = &rules.policy;
-        let (presented, revision) = self.look_up(&rules, presented).await?;
+        let (presented, revision) = self.look_up(&rules, presented, min_revision).await?;
         // The clock is read last: an expiry that passed while the rows were read counts.
         let decision = decide(policy, &presented, ask, self.0.clock.now());
         let reason = match decision {
@@ -87,15 +100,42 @@ impl Service {
         })
     }
 
+    /// Decides many things for one bearer, all from one state.
+    pub async fn batch_authorize(
+        &self,
+        presented: &str,
+        asks: &[Ask],
+        mode: BatchMode,
+        min_revision: Option<RevisionName>,
+    ) -> Result<BatchVerdict, Error> {
+        let rules = self.rules();
+        let (presented, revision) = self.look_up(&rules, presented, min_revision).await?;
+        let decisions = decide_batch(&rules.policy, &presented, asks, mode, self.0.clock.now());
+        // Whether the token is good is the same for all of them.
+        let reason = decisions
+            .iter()
+            .flatten()
+            .find_map(|decision| match decision {
+                Decision::Deny(reason) if !reason.reveals_principal() => Some(*reason),
+                Decision::Deny(_) | Decision::Allow(_) => None,
+            });
+        Ok(BatchVerdict {
+            decisions,
+            principal: known_good(presented, reason).map(Into::into),
+            revision,
+        })
+    }
+
     /// Tells everything that the bearer of what was presented may do.
     pub async fn list_permissions(
         &self,
         presented: &str,
         on_behalf_of: &str,
+        min_revision: Option<RevisionName>,
     ) -> Result<Permissions, Error> {
         let rules = self.rules();
         let policy = &rules.policy;
-        let (presented, revision) = self.look_up(&rules, presented).await?;
+        let (presented, revision) = self.look_up(&rules, presented, min_revision).await?;
         let found = permissions(policy, &presented, on_behalf_of, self.0.clock.now());
         let principal = known_good(presented, found.as_ref().err().copied()).map(Into::into);
         Ok(Permissions {
@@ -113,12 +153,26 @@ impl Service {
         &self,
         rules: &Rules,
         presented: &str,
+        min_revision: Option<RevisionName>,
     ) -> Result<(Presented, Option<Revision>), Error> {
         let Some(secret) = rules.format.parse(presented) else {
             return Ok((Presented::Malformed, None));
         };
         let digests = rules.ring.digests(&secret);
-        let found = self.0.store.read().find_presented(&digests).await?;
+        let session = self.0.store.read();
+        let found = session.find_presented(&digests).await?;
+        if let Some(name) = min_revision {
+            // What was read is as new as can be, so a change that it lacks is none of this feed's.
+            let known = match name.number == found.revision.number {
+                true => Some(found.revision),
+                false => session.find_revision(name.number).await?,
+            };
+            if !known.is_some_and(|revision| name.names(&revision)) {
+                return Err(Error::RevisionUnknown {
+                    revision: name.to_string(),
+                });
+            }
+        }
         Ok((found.presented, Some(found.revision)))
     }
 }

@@ -2,9 +2,11 @@
 
 mod issue;
 mod revoke;
+mod revoke_all;
 
 pub use issue::{Expiry, IssueRequest, Issued};
 pub use revoke::RevokeRequest;
+pub use revoke_all::RevokeAllRequest;
 
 use super::{Page, PageRequest, Service};
 use crate::{

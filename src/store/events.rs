@@ -3,9 +3,20 @@
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::{Session, entity::event, fault::Abort};
-use crate::domain::{event::Event, ids::WorkspaceId};
+use crate::domain::{
+    event::Event,
+    ids::{Revision, WorkspaceId},
+};
 
 impl<C: ConnectionTrait> Session<C> {
+    /// The change at this position of the feed.
+    #[tracing::instrument(skip_all, name = "store.find_revision")]
+    pub async fn find_revision(&self, number: i64) -> Result<Option<Revision>, Abort> {
+        let row = event::Entity::find_by_id(number).one(&self.db).await?;
+        row.map(|row| event::revision(row.revision, &row.event_id))
+            .transpose()
+    }
+
     /// Up to `limit` events, newest first, below the revision named.
     #[tracing::instrument(skip_all, name = "store.list_events")]
     pub async fn list_events(

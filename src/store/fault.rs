@@ -21,6 +21,11 @@ impl Abort {
         Self::Corrupt(what)
     }
 
+    /// Whether a read that ended so is worth one more try.
+    pub(super) fn is_broken_connection(&self) -> bool {
+        matches!(self, Self::Database(error) if is_broken_connection(error))
+    }
+
     /// Whether running the transaction again may succeed: Postgres reports a serialization failure or a deadlock, SQLite
     /// that it is busy.
     pub(super) fn is_worth_retrying(&self) -> bool {
@@ -33,6 +38,15 @@ impl Abort {
         let is_busy = |code: &str| code.parse::<u32>().is_ok_and(|code| code & 0xff == 5);
         server_code(error).is_some_and(|code| code == "40001" || code == "40P01" || is_busy(&code))
     }
+}
+
+/// Whether the connection broke: nothing came back, so a read may be tried on another one. After a restart of the database
+/// the pool still holds connections that are gone.
+fn is_broken_connection(error: &DbErr) -> bool {
+    let (DbErr::Conn(cause) | DbErr::Exec(cause) | DbErr::Query(cause)) = error else {
+        return false;
+    };
+    matches!(cause, RuntimeErr::SqlxError(cause) if matches!(**cause, SqlxError::Io(_)))
 }
 
 /// The code with which the database itself answered. None: the answer never came.

@@ -73,8 +73,11 @@ impl<C: ConnectionTrait> Session<C> {
         join_bearer(&mut query, JoinType::LeftJoin);
         select_bearer(&mut query);
         query.expr_as(self.in_recovery(), "in_recovery");
-        let row = self.db.query_one(&query).await?;
-        let row = row.ok_or_else(|| Abort::corrupt("the feed has no head".to_owned()))?;
+        let mut row = self.db.query_one(&query).await.map_err(Abort::from);
+        if row.as_ref().is_err_and(Abort::is_broken_connection) {
+            row = self.db.query_one(&query).await.map_err(Abort::from);
+        }
+        let row = row?.ok_or_else(|| Abort::corrupt("the feed has no head".to_owned()))?;
         if row.try_get("", "in_recovery")? {
             tracing::error!("the database is a standby, whose answers may be old");
             return Err(Error::Unavailable.into());

@@ -95,6 +95,11 @@ where
             if let Some(decision) = parts.extensions.get::<Decision>() {
                 call.telemetry.0.metrics.count_decision(*decision);
             }
+            if let Some(decisions) = parts.extensions.get::<Vec<Decision>>() {
+                for decision in decisions {
+                    call.telemetry.0.metrics.count_decision(*decision);
+                }
+            }
             // An answer of nothing but a status is complete with its headers. Otherwise the body holds the call.
             let call = match status(&parts.headers) {
                 Some(code) => {

@@ -32,7 +32,7 @@ pub struct Model {
 impl ActiveModelBehavior for ActiveModel {}
 
 /// A position from its two columns.
-pub(super) fn revision(number: i64, event_id: &[u8]) -> Result<Revision, Abort> {
+pub(in crate::store) fn revision(number: i64, event_id: &[u8]) -> Result<Revision, Abort> {
     let event_id = <[u8; 16]>::try_from(event_id)
         .map_err(|_| Abort::corrupt(format!("event id at revision {number}")))?;
     Ok(Revision {

@@ -1,0 +1,176 @@
+//! Reading what is asked of AuthorizationService.
+
+use zeroize::Zeroizing;
+
+use crate::{
+    domain::{
+        action::Action,
+        decide::{Ask, BatchMode, Owner},
+        error::{Error, Problem, ProblemReason},
+        ids::{MemberId, RevisionName, WorkspaceId},
+    },
+    grpc::fields::{Fields, only_true, unsupported},
+    pb::{self, AuthorizeRequest, BatchAuthorizeRequest},
+};
+
+/// The longest resource id, in bytes.
+const MAX_RESOURCE_ID: usize = 256;
+/// How many checks a batch may have.
+const MAX_CHECKS: usize = 1000;
+
+/// What a bearer presented, unchecked since it is the bearer's.
+pub(super) type Token = Zeroizing<String>;
+
+/// The circumstances of a request.
+pub(super) struct Circumstances {
+    /// For whom the bearer asks to act. Unchecked: the bearer may be the one who says it.
+    pub(super) on_behalf_of: String,
+    /// Which change the state must include.
+    pub(super) min_revision: Option<RevisionName>,
+}
+
+/// One thing to decide.
+pub(super) fn one(request: AuthorizeRequest) -> Result<(Token, Ask, Circumstances), Error> {
+    let token = Zeroizing::new(request.token);
+    let mut fields = Fields::default();
+    let circumstances = circumstances(&mut fields, request.context)?;
+    let resource = request.resource.unwrap_or_default();
+    let ask = ask(&mut fields, &request.action, &resource);
+    let (Some(circumstances), Some(mut ask)) = (circumstances, ask) else {
+        return Err(fields.into_error());
+    };
+    fields.finish()?;
+    ask.on_behalf_of.clone_from(&circumstances.on_behalf_of);
+    Ok((token, ask, circumstances))
+}
+
+/// Many things to decide for one bearer.
+pub(super) fn batch(
+    request: BatchAuthorizeRequest,
+) -> Result<(Token, Vec<Ask>, BatchMode, Circumstances), Error> {
+    let token = Zeroizing::new(request.token);
+    let mut fields = Fields::default();
+    let circumstances = circumstances(&mut fields, request.context)?;
+    let mode = fields.read("mode", batch_mode(request.mode));
+    fields.read("checks", check_number(request.checks.len()));
+    let mut asks = Vec::with_capacity(request.checks.len().min(MAX_CHECKS));
+    for (i, check) in request.checks.into_iter().take(MAX_CHECKS).enumerate() {
+        fields.within(format!("checks[{i}]."));
+        let resource = check.resource.unwrap_or_default();
+        asks.extend(ask(&mut fields, &check.action, &resource));
+    }
+    let (Some(circumstances), Some(mode)) = (circumstances, mode) else {
+        return Err(fields.into_error());
+    };
+    fields.finish()?;
+    for ask in &mut asks {
+        ask.on_behalf_of.clone_from(&circumstances.on_behalf_of);
+    }
+    Ok((token, asks, mode, circumstances))
+}
+
+/// The circumstances alone.
+pub(super) fn context(context: Option<pb::Context>) -> Result<Circumstances, Error> {
+    let mut fields = Fields::default();
+    circumstances(&mut fields, context)?.ok_or_else(|| fields.into_error())
+}
+
+fn circumstances(
+    fields: &mut Fields,
+    context: Option<pb::Context>,
+) -> Result<Option<Circumstances>, Error> {
+    let context = context.unwrap_or_default();
+    unsupported("context.client_ip", !context.client_ip.is_empty())?;
+    let min_revision = match context.min_revision.as_str() {
+        "" => Some(None),
+        text => fields
+            .read("context.min_revision", RevisionName::parse(text))
+            .map(Some),
+    };
+    Ok(min_revision.map(|min_revision| Circumstances {
+        on_behalf_of: context.on_behalf_of,
+        min_revision,
+    }))
+}
+
+fn batch_mode(mode: i32) -> Result<BatchMode, Problem> {
+    match pb::BatchMode::try_from(mode) {
+        Ok(pb::BatchMode::All) => Ok(BatchMode::All),
+        Ok(pb::BatchMode::StopAtFirstDeny) => Ok(BatchMode::StopAtFirstDeny),
+        Ok(pb::BatchMode::StopAtFirstAllow) => Ok(BatchMode::StopAtFirstAllow),
+        Ok(pb::BatchMode::Unspecified) | Err(_) => Err(Problem::new(
+            ProblemReason::Malformed,
+            "must be ALL, STOP_AT_FIRST_DENY or STOP_AT_FIRST_ALLOW",
+        )),
+    }
+}
+
+fn check_number(number: usize) -> Result<(), Problem> {
+    match number {
+        0 => Err(Problem::required()),
+        1..=MAX_CHECKS => Ok(()),
+        _ => Err(Problem::too_long(MAX_CHECKS, "checks")),
+    }
+}
+
+fn ask(fields: &mut Fields, action: &str, resource: &pb::Resource) -> Option<Ask> {
+    let action = fields.read("action", Action::parse(action));
+    let id = fields.read("resource.id", within(&resource.id, MAX_RESOURCE_ID));
+    if let Some(action) = &action {
+        let matches = matches_action(&resource.r#type, action);
+        fields.read("resource.type", matches);
+    }
+    let owner = owner(fields, resource.owner.as_ref());
+    let workspace_id = workspace(fields, &resource.workspace_id, owner.as_ref());
+    id?;
+    Some(Ask {
+        action: action?,
+        workspace_id: workspace_id?,
+        owner: owner?,
+        on_behalf_of: String::new(),
+    })
+}
+
+fn within(id: &str, limit: usize) -> Result<(), Problem> {
+    match id.len() > limit {
+        true => Err(Problem::too_long(limit, "bytes")),
+        false => Ok(()),
+    }
+}
+
+fn matches_action(resource_type: &str, action: &Action) -> Result<(), Problem> {
+    if resource_type.is_empty() || resource_type == action.resource_type() {
+        return Ok(());
+    }
+    let expected = action.resource_type();
+    let description = format!("must be the action's, `{expected}`, or left out");
+    Err(Problem::new(ProblemReason::Conflict, description).with("expected", expected))
+}
+
+fn owner(fields: &mut Fields, owner: Option<&pb::resource::Owner>) -> Option<Owner> {
+    use pb::resource::Owner as Form;
+
+    match owner {
+        None => Some(Owner::Nobody),
+        Some(Form::OwnerId(id)) => fields
+            .read("resource.owner_id", MemberId::parse(id))
+            .map(Owner::Member),
+        Some(Form::Bearer(flag)) => fields
+            .read("resource.bearer", only_true(*flag))
+            .map(|()| Owner::Bearer),
+        Some(Form::Collection(flag)) => fields
+            .read("resource.collection", only_true(*flag))
+            .map(|()| Owner::Collection),
+    }
+}
+
+/// The workspace, which may be left out (`Some(None)`) only where the token's own is meant.
+fn workspace(fields: &mut Fields, id: &str, owner: Option<&Owner>) -> Option<Option<WorkspaceId>> {
+    let may_be_empty = matches!(owner, Some(Owner::Bearer | Owner::Collection));
+    if id.is_empty() && may_be_empty {
+        return Some(None);
+    }
+    fields
+        .read("resource.workspace_id", WorkspaceId::parse(id))
+        .map(Some)
+}
