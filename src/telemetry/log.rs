@@ -127,7 +127,8 @@ impl JsonFields<'_> {
     fn push(&mut self, field: &Field, value: impl fmt::Display) {
         self.0.push(',');
         push_text(self.0, field.name());
-        self.0.push_str(&format!(":{value}"));
+        self.0.push(':');
+        self.0.push_str(&value.to_string());
     }
 }
 
@@ -141,6 +142,11 @@ impl Visit for JsonFields<'_> {
         push_text(self.0, field.name());
         self.0.push(':');
         push_text(self.0, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        // Infinity and NaN are no JSON, and become null.
+        self.push(field, serde_json::Value::from(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
@@ -224,4 +230,64 @@ where
     let span = context.span(id)?;
     let extensions = span.extensions();
     extensions.get::<InTrace>().map(|found| found.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+
+    #[test]
+    fn directives_can_be_replaced_and_bad_ones_change_nothing() -> Result<(), LogError> {
+        let (layer, handle) = start("warn")?;
+        let subscriber = tracing_subscriber::registry().with(layer);
+        tracing::subscriber::with_default(subscriber, || {
+            assert!(tracing::enabled!(Level::WARN));
+            assert!(!tracing::enabled!(Level::INFO));
+            handle.set("off,countersign::store=debug")?;
+            assert!(tracing::enabled!(target: "countersign::store", Level::DEBUG));
+            assert!(!tracing::enabled!(target: "countersign::server", Level::ERROR));
+            assert!(handle.set("countersign=loud").is_err());
+            assert!(tracing::enabled!(target: "countersign::store", Level::DEBUG));
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn a_json_line_is_json_whatever_is_logged() -> Result<(), serde_json::Error> {
+        struct Lines(std::sync::Arc<std::sync::Mutex<String>>);
+
+        impl<S: Subscriber> Layer<S> for Lines {
+            fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+                let mut line = String::new();
+                if json(&mut line, event).is_ok() {
+                    *self.0.lock().unwrap_or_else(|lock| lock.into_inner()) = line;
+                }
+            }
+        }
+
+        let line = std::sync::Arc::default();
+        let subscriber = tracing_subscriber::registry().with(Lines(std::sync::Arc::clone(&line)));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(
+                quoted = "a \"b\"\n\u{1}",
+                number = -3,
+                ratio = 0.5,
+                flag = true,
+                debug = ?Some("x"),
+                "hello"
+            );
+        });
+        let line = line.lock().unwrap_or_else(|lock| lock.into_inner());
+        let line: serde_json::Value = serde_json::from_str(&line)?;
+        assert_eq!(line["message"], "hello");
+        assert_eq!(line["level"], "WARN");
+        assert_eq!(line["quoted"], "a \"b\"\n\u{1}");
+        assert_eq!(line["number"], -3);
+        assert_eq!(line["flag"], true);
+        assert_eq!(line["debug"], "Some(\"x\")");
+        Ok(())
+    }
 }

@@ -12,4 +12,5 @@ mod cli;
 mod decision_table;
 mod readme;
 mod support;
+mod telemetry;
 mod token_format;

@@ -6,8 +6,10 @@
 pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod database;
+pub(crate) mod http;
 pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod status;
 pub(crate) mod tools;
