@@ -2,13 +2,29 @@
 //!
 //! A subcommand is a file below. None decides anything: it loads the configuration, calls the library, and prints.
 
+mod authorize;
+mod bearer;
+mod completions;
+mod config;
 mod dev;
+mod events;
+mod healthcheck;
 mod key;
+mod man;
+mod member;
 mod migrate;
+mod output;
+mod paging;
 mod pepper;
+mod permissions;
 mod policy;
+mod reload;
+mod remote;
+mod secret_input;
 mod serve;
 mod shutdown;
+mod token;
+mod workspace;
 
 use std::{
     fmt,
@@ -22,12 +38,20 @@ use crate::config::Faults;
 
 /// Something failed.
 const FAILED: u8 = 1;
+/// How secrets begin, by which a misplaced one is known.
+const SECRETS: [&str; 2] = ["csn_pat_1", "csn_key_"];
+/// A decision was asked for, and there is none.
+const UNDECIDED: u8 = 2;
 /// The command line or the configuration is wrong (`EX_USAGE` of sysexits).
 const USAGE: u8 = 64;
 
 /// Issues personal access tokens and decides what their bearers may do.
 ///
-/// Exit codes: 0 done, 1 failed, 64 the command line or the configuration is wrong.
+/// `serve` and `dev` are the service. `token`, `member`, `workspace`, `authorize`, `permissions`, `events` and
+/// `healthcheck` talk to one that runs, by gRPC. The others work on their own.
+///
+/// Exit codes: 0 done, 1 failed or denied, 2 `authorize` and `permissions` could not decide, 64 the command line or the
+/// configuration is wrong.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -44,9 +68,19 @@ enum Command {
     Serve(serve::Serve),
     Dev(dev::Dev),
     Migrate(migrate::Migrate),
+    Config(config::Config),
     Policy(policy::Policy),
     Key(key::Key),
     Pepper(pepper::Pepper),
+    Token(token::Token),
+    Member(member::Member),
+    Workspace(workspace::Workspace),
+    Authorize(authorize::Authorize),
+    Permissions(permissions::Permissions),
+    Events(events::Events),
+    Healthcheck(healthcheck::Healthcheck),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 /// Why a command did not do what it was asked.
@@ -55,7 +89,13 @@ enum Failure {
     /// The configuration is wrong: nothing was started.
     Config(Faults),
     /// Something went wrong, in one sentence.
+    ///
+    /// What may help stands on further lines.
     Failed(String),
+    /// The same of a decision, which must not be taken for a denial.
+    Undecided(String),
+    /// The command line asks for what cannot be.
+    Usage(String),
     /// The answer is no, and has been printed.
     Answered,
 }
@@ -79,34 +119,62 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(serve) => block_on(serve.run()),
         Command::Dev(dev) => block_on(dev.run()),
         Command::Migrate(migrate) => block_on(migrate.run()),
+        Command::Config(config) => config.run(),
         Command::Policy(policy) => policy.run(),
         Command::Key(key) => key.run(),
-        Command::Pepper(pepper) => pepper.run(),
+        Command::Pepper(pepper) => call(pepper.run()),
+        Command::Token(token) => token.run(),
+        Command::Member(member) => member.run(),
+        Command::Workspace(workspace) => workspace.run(),
+        Command::Authorize(authorize) => authorize.run(),
+        Command::Permissions(permissions) => permissions.run(),
+        Command::Events(events) => events.run(),
+        Command::Healthcheck(healthcheck) => healthcheck.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Answered) => ExitCode::from(FAILED),
-        Err(Failure::Failed(message)) => {
-            complain(&format!("error: {message}\n"));
-            ExitCode::from(FAILED)
-        }
+        Err(Failure::Failed(message)) => fail(&message, FAILED),
+        Err(Failure::Undecided(message)) => fail(&message, UNDECIDED),
+        Err(Failure::Usage(message)) => fail(&message, USAGE),
         Err(Failure::Config(faults)) => {
-            let indented = faults.to_string().replace('\n', "\n  ");
-            complain(&format!(
-                "error: the configuration is wrong\n  {indented}\n"
-            ));
-            ExitCode::from(USAGE)
+            fail(&format!("the configuration is wrong\n{faults}"), USAGE)
         }
     }
 }
 
+/// Tells the first line as an error and the others below it.
+fn fail(message: &str, code: u8) -> ExitCode {
+    let indented = message.replace('\n', "\n  ");
+    complain(&format!("error: {indented}\n"));
+    ExitCode::from(code)
+}
+
 /// Tells what is wrong with a command line, or prints the help or the version that it asks for.
 pub fn refuse(error: &clap::Error) -> ExitCode {
+    let text = error.to_string();
+    if error.use_stderr() && SECRETS.iter().any(|secret| text.contains(secret)) {
+        return fail(
+            "a secret stands on the command line, where the process list shows it: give it by standard input or a file",
+            USAGE,
+        );
+    }
     match (error.print(), error.use_stderr()) {
         (Ok(()), false) => ExitCode::SUCCESS,
         (Err(_), false) => ExitCode::from(FAILED),
         (_, true) => ExitCode::from(USAGE),
     }
+}
+
+/// Runs a command that makes a call or two, on this thread alone: probes run one every few seconds.
+fn call(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new("cannot start the runtime", error))?
+        .block_on(command)
 }
 
 fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {

@@ -4,6 +4,8 @@
 //! wrong is told at once, with its key and where it was given. No message and no `Debug` shows a secret.
 
 mod callers;
+pub mod client;
+mod document;
 mod fault;
 mod file;
 mod flags;
@@ -11,14 +13,20 @@ mod keys;
 mod loader;
 mod peppers;
 mod settings;
+mod show;
+mod tls;
 mod value;
 
 use std::{net::SocketAddr, time::Duration};
 
+pub use document::document;
 pub use fault::{Fault, Faults};
-pub use flags::{DatabaseFlags, DevFlags, FlagValues, PolicyFlags, ServeFlags};
+pub use flags::{DatabaseFlags, DevFlags, FlagValues, PepperFlags, PolicyFlags, ServeFlags};
 use loader::Loader;
 pub use settings::Sources;
+pub use show::{Shown, show};
+pub use tls::Tls;
+pub use value::duration;
 
 use crate::domain::{
     caller::Callers, database_url::DatabaseUrl, pepper::PepperRing, policy::Policy,
@@ -53,6 +61,8 @@ pub struct Config {
     pub token_format: TokenFormat,
     /// How old a view may be that a decision is made from.
     pub staleness_bound: Duration,
+    /// How the gRPC port speaks TLS. None: it does not.
+    pub tls: Option<Tls>,
     /// Whether reflection is served.
     pub reflection: bool,
     /// How long listeners stay open after readiness has ended.
@@ -69,15 +79,35 @@ pub fn load(mode: Mode, sources: &Sources) -> Result<Config, Faults> {
     Loader::new(mode, sources).finish(Loader::config)
 }
 
+/// Tells what is wrong with the configuration of a server, as [`load`] would. Reads the same files and makes none.
+pub fn check(mode: Mode, sources: &Sources) -> Result<(), Faults> {
+    let loader = Loader::new(mode, sources).without_writing();
+    loader.finish(Loader::config).map(drop)
+}
+
 /// Only where the database is, without a pooler between: for commands that change its schema.
 pub fn load_direct_database_url(sources: &Sources) -> Result<DatabaseUrl, Faults> {
     Loader::new(Mode::Serve, sources)
         .finish(|loader| loader.database_urls().map(|(_, direct)| direct))
 }
 
+/// Only the peppers and where the database is: for commands that look at what hangs on them.
+pub fn load_peppers(sources: &Sources) -> Result<(PepperRing, DatabaseUrl), Faults> {
+    Loader::new(Mode::Serve, sources).finish(|loader| {
+        let urls = loader.database_urls();
+        let peppers = loader.given_peppers();
+        Some((peppers?, urls?.0))
+    })
+}
+
 /// Only the policy: for commands that show it.
 pub fn load_policy(sources: &Sources) -> Result<Policy, Faults> {
     Loader::new(Mode::Serve, sources).finish(Loader::policy)
+}
+
+/// What the configuration file and the files that it names hold, as one word: another one when any of them changes.
+pub fn fingerprint(sources: &Sources) -> String {
+    Loader::new(Mode::Serve, sources).fingerprint(sources)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod directory_service;
 mod event_service;
 mod fields;
 mod gate;
+mod guard;
 mod methods;
 mod page;
 mod reflection;
@@ -16,6 +17,7 @@ mod token_service;
 use std::sync::Arc;
 
 pub use gate::Gate;
+pub use guard::GuardLayer;
 pub use methods::methods;
 pub use reflection::reflection;
 

@@ -1,25 +1,44 @@
-//! Where everything meets: `serve` takes a bound listener, a configuration and a shutdown, and returns when all is drained.
+//! Where everything meets: `serve` takes bound listeners, a configuration and a shutdown, and returns when all is drained.
+
+mod incoming;
+mod reload;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, sync::Notify};
-use tonic::{
-    service::Routes,
-    transport::{Server, server::TcpIncoming},
+use arc_swap::ArcSwapOption;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
 };
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{service::Routes, transport::Server};
 use tonic_health::ServingStatus;
+use tower::layer::util::{Identity, Stack};
 
+pub use self::reload::Reload;
+use self::reload::Reloader;
 use crate::{
     config::Config,
-    domain::{error::Error, time::Clock},
-    grpc::{Api, Gate, reflection},
-    service::{Parts, Service},
+    domain::{caller::Callers, error::Error, time::Clock},
+    grpc::{Api, Gate, GuardLayer, reflection},
+    service::Service,
     store::{PoolVitals, Store, StoreError},
-    telemetry::{DatabaseSample, MetricsServer, PoolSample, Telemetry},
+    telemetry::{DatabaseSample, MetricsServer, PoolSample, RpcLayer, Telemetry},
 };
 
 /// How long calls in flight have, once no new ones are taken, before they are cut off.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+/// How many calls one connection may have open at once.
+const MAX_STREAMS: u32 = 256;
+/// How large the headers of a call may be together, in bytes.
+const MAX_HEADERS: u32 = 16 << 10;
+/// How long a connection may be silent before it is asked whether it is still there, and how long the answer may take.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// After how long a connection is told to go away, so that callers spread over replicas that were added. Each process adds
+/// up to a tenth, so that not all do so at once; and calls in flight have their time to end.
+const CONNECTION_AGE: Duration = Duration::from_secs(10 * 60);
+const CONNECTION_GRACE: Duration = Duration::from_secs(30);
 
 /// What a server is given beside its configuration.
 pub struct Inputs {
@@ -31,6 +50,8 @@ pub struct Inputs {
     pub clock: Clock,
     /// What it tells of itself.
     pub telemetry: Telemetry,
+    /// New configurations, if they may come.
+    pub reloads: Option<mpsc::Receiver<Reload>>,
 }
 
 /// Why the server did not start, or stopped by itself.
@@ -69,39 +90,27 @@ pub async fn serve_from(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), StartError> {
     let _metrics = serve_metrics(&mut inputs, &config);
-    let Inputs {
-        grpc: listener,
-        clock,
-        telemetry,
-        ..
-    } = inputs;
+    let telemetry = inputs.telemetry;
     observe(&mut store, &telemetry);
-    let gate = Gate::new(config.callers, clock.clone());
-    let failures = telemetry.clone();
-    let count_failure = move |error: &Error| failures.count_authentication_failure(error);
-    let gate = Arc::new(gate.on_failure(count_failure));
-    let api = Api::new(
-        Service::new(Parts {
-            store: store.clone(),
-            policy: config.policy,
-            format: config.token_format,
-            ring: config.peppers,
-            clock,
-        }),
-        Arc::clone(&gate),
-    );
+    let (reload_settings, fixed) = reload::split(config);
+    let gate = gate(reload_settings.callers, inputs.clock.clone(), &telemetry);
+    let tls = Arc::new(ArcSwapOption::from_pointee(reload_settings.tls));
+    let service = Service::new(store.clone(), reload_settings.rules, inputs.clock);
     let (health, health_service) = tonic_health::server::health_reporter();
+    let api = Api::new(service.clone(), Arc::clone(&gate));
     let mut routes = Routes::new(health_service)
         .add_service(api.authorization())
         .add_service(api.directory())
         .add_service(api.event())
         .add_service(api.token());
-    if config.reflection {
+    if fixed.reflection {
         routes = reflection(routes, &gate)?;
     }
-    let closing = Arc::new(Notify::new());
-    let closed = Arc::clone(&closing);
+    // Drained: no new connection from then on.
+    let (drained, mut has_drained) = watch::channel(false);
+    let connections = incoming::accept(inputs.grpc, Arc::clone(&tls), has_drained.clone());
     let readiness = telemetry.clone();
+    let drain_delay = fixed.drain_delay;
     let drain = async move {
         shutdown.await;
         tracing::info!("draining");
@@ -109,17 +118,17 @@ pub async fn serve_from(
         health
             .set_service_status("", ServingStatus::NotServing)
             .await;
-        tokio::time::sleep(config.drain_delay).await;
-        closing.notify_one();
+        tokio::time::sleep(drain_delay).await;
+        drained.send_replace(true);
     };
+    let reloader = Reloader::new(service, gate, tls, telemetry.clone(), fixed);
+    let reloading = tokio::spawn(reloader.run(inputs.reloads));
     telemetry.set_ready(true);
-    let serving = Server::builder()
-        // The outermost, so that health, reflection and whatever other layers refuse are told of too.
-        .layer(telemetry.rpc_layer())
+    let serving = transport(&telemetry)
         .add_routes(routes)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), drain);
+        .serve_with_incoming_shutdown(ReceiverStream::new(connections), drain);
     let deadline = async {
-        closed.notified().await;
+        has_drained.wait_for(|drained| *drained).await.ok();
         tokio::time::sleep(DRAIN_DEADLINE).await;
     };
     tokio::select! {
@@ -128,9 +137,39 @@ pub async fn serve_from(
         () = deadline => tracing::warn!("calls still in flight were cut off"),
     }
     telemetry.set_ready(false);
+    reloading.abort();
     store.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// HTTP/2 with its limits, and the layers that every call passes.
+fn transport(telemetry: &Telemetry) -> Server<Stack<GuardLayer, Stack<RpcLayer, Identity>>> {
+    Server::builder()
+        .max_concurrent_streams(MAX_STREAMS)
+        .http2_max_header_list_size(MAX_HEADERS)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_connection_age(CONNECTION_AGE + jitter(CONNECTION_AGE / 10))
+        .max_connection_age_grace(CONNECTION_GRACE)
+        // The outermost, so that what the guard refuses is told of too.
+        .layer(telemetry.rpc_layer())
+        .layer(GuardLayer::default())
+}
+
+/// Up to this long, differently in each process.
+fn jitter(most: Duration) -> Duration {
+    let mut byte = [0];
+    match getrandom::fill(&mut byte) {
+        Ok(()) => most * u32::from(byte[0]) / 255,
+        Err(_) => Duration::ZERO,
+    }
+}
+
+fn gate(callers: Callers, clock: Clock, telemetry: &Telemetry) -> Arc<Gate> {
+    let failures = telemetry.clone();
+    let count_failure = move |error: &Error| failures.count_authentication_failure(error);
+    Arc::new(Gate::new(callers, clock).on_failure(count_failure))
 }
 
 /// Serves the metrics port, where there is one that is not served yet, until what this returns is dropped.

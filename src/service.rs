@@ -7,6 +7,8 @@ mod tokens;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 pub use authorize::{Explained, Permissions, Principal, Verdict};
 pub use directory::{
     MemberChange, MemberCommand, WorkspaceChange, WorkspaceCommand, WorkspaceUpdate,
@@ -26,25 +28,27 @@ use crate::{
         time::Clock,
         token::Origin,
     },
-    store::{Abort, Connection, Session, Store},
+    store::{Abort, Connection, Session, Store, StoreError},
 };
 
 /// The service, shared by all that serve it.
 #[derive(Clone)]
 pub struct Service(Arc<Parts>);
 
-/// What the service is made of.
-pub struct Parts {
-    /// Where everything is kept.
-    pub store: Store,
+struct Parts {
+    store: Store,
+    rules: ArcSwap<Rules>,
+    clock: Clock,
+}
+
+/// What a reload replaces. Each request is answered under the rules that it began with, never under a mix.
+pub struct Rules {
     /// Who may do what.
     pub policy: Policy,
     /// How tokens are printed and parsed.
     pub format: TokenFormat,
     /// The keys under which secrets are hashed.
     pub ring: PepperRing,
-    /// What time it is.
-    pub clock: Clock,
 }
 
 /// One page of a list.
@@ -66,14 +70,30 @@ pub struct PageRequest {
 }
 
 impl Service {
-    /// Puts the parts together.
-    pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+    /// A service over this store, under these rules.
+    pub fn new(store: Store, rules: Rules, clock: Clock) -> Self {
+        Self(Arc::new(Parts {
+            store,
+            rules: ArcSwap::from_pointee(rules),
+            clock,
+        }))
+    }
+
+    /// Goes on under other rules. Refused, and nothing changed, while live tokens hang on a pepper that would be gone.
+    pub async fn replace_rules(&self, rules: Rules) -> Result<(), StoreError> {
+        self.0.store.check_peppers(&rules.ring).await?;
+        self.0.rules.store(Arc::new(rules));
+        Ok(())
     }
 
     /// The token that asks for the page after this cursor.
     pub fn page_token(&self, filter: &str, cursor: &str) -> String {
-        page::seal(&self.0.ring, filter, cursor)
+        page::seal(&self.rules().ring, filter, cursor)
+    }
+
+    /// The rules to answer a request under: taken once, when it begins.
+    fn rules(&self) -> Arc<Rules> {
+        self.0.rules.load_full()
     }
 
     /// The cursor of a page request, if it is not for the first page.
@@ -81,11 +101,13 @@ impl Service {
         if page.token.is_empty() {
             return Ok(None);
         }
-        page::open(&self.0.ring, filter, &page.token)
+        page::open(&self.rules().ring, filter, &page.token)
             .map(Some)
             .map_err(|problem: Problem| Error::field("page_token", problem))
     }
+}
 
+impl Rules {
     /// On whose authority a request with this origin is carried out.
     async fn authority<C: Connection>(
         &self,
@@ -96,7 +118,7 @@ impl Service {
             return Ok(Authority::Platform);
         };
         let record = session.find_member(actor).await?;
-        Ok(Authority::of_actor(record.as_ref(), &self.0.policy))
+        Ok(Authority::of_actor(record.as_ref(), &self.policy))
     }
 }
 

@@ -15,7 +15,7 @@ mod mutate;
 mod tokens;
 mod vitals;
 
-pub use connect::{StoreError, migrate, pending_migrations};
+pub use connect::{StoreError, live_tokens_by_pepper, migrate, pending_migrations};
 pub use fault::Abort;
 pub use mutate::{Change, Done, Mutation};
 pub use sea_orm::ConnectionTrait as Connection;

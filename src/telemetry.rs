@@ -146,6 +146,11 @@ impl Telemetry {
         self.0.metrics.count_authentication_failure(error.reason());
     }
 
+    /// Counts a reload of the configuration, applied or refused.
+    pub fn count_reload(&self, is_applied: bool) {
+        self.0.metrics.count_reload(is_applied);
+    }
+
     /// Sends what has not been sent. Ends within 5 seconds, whatever the collector does.
     pub async fn flush(self) {
         if self.0.traces.is_none() {

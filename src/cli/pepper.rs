@@ -5,8 +5,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
-use super::{Failure, print};
-use crate::domain::pepper::{self, PepperRing};
+use super::{
+    Failure,
+    output::{Cell, Printing, Table},
+    print,
+};
+use crate::{
+    config::{self, PepperFlags, Sources},
+    domain::{
+        pepper::{self, PepperRing},
+        time::Clock,
+    },
+    store,
+};
 
 /// Make peppers, the keys under which tokens are stored
 #[derive(Debug, Args)]
@@ -26,15 +37,68 @@ enum Command {
         #[arg(long, value_parser = pepper_id)]
         id: Option<String>,
     },
+    /// Count the live tokens that hang on each pepper, to see whether one can be taken out of the ring
+    ///
+    /// Reads the database that `serve` would use, and changes nothing. ACTIVE is the pepper of new tokens; VERIFIES is in the
+    /// ring as well; MISSING is not, so its tokens do not work and `serve` would not start. Exits with 1 if any is missing.
+    Status {
+        #[command(flatten)]
+        flags: PepperFlags,
+
+        #[command(flatten)]
+        printing: Printing,
+    },
 }
 
 impl Pepper {
-    pub(super) fn run(self) -> Result<(), Failure> {
-        let Command::New { id } = self.command;
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let id = match self.command {
+            Command::New { id } => id,
+            Command::Status { flags, printing } => return status(flags, &printing).await,
+        };
         let id = id.unwrap_or_else(|| format!("p{}", today()));
         let pepper = pepper::Pepper::random(&id)
             .map_err(|error| Failure::new("cannot make a pepper", error))?;
         print(&Zeroizing::new(format!("{}\n", *pepper.expose())))
+    }
+}
+
+async fn status(flags: PepperFlags, printing: &Printing) -> Result<(), Failure> {
+    let (ring, url) = config::load_peppers(&Sources::gather(flags.0)?)?;
+    let counts = store::live_tokens_by_pepper(&url, &Clock::system())
+        .await
+        .map_err(|error| Failure::Failed(error.to_string()))?;
+    let live = |id: &str| {
+        let found = counts.iter().find(|(pepper, _)| pepper == id);
+        found.map_or(0, |(_, live)| *live)
+    };
+    let in_ring = ring.ids().enumerate().map(|(place, id)| {
+        let standing = if place == 0 { "ACTIVE" } else { "VERIFIES" };
+        (id.to_owned(), standing, live(id))
+    });
+    let known: Vec<&str> = ring.ids().collect();
+    let missing = counts
+        .iter()
+        .filter(|(id, _)| !known.contains(&id.as_str()))
+        .map(|(id, live)| (id.clone(), "MISSING", *live));
+    let rows: Vec<(String, &str, i64)> = in_ring.chain(missing).collect();
+    let json = serde_json::Value::from_iter(rows.iter().map(|(id, standing, live)| {
+        serde_json::json!({"pepper_id": id, "standing": standing, "live_tokens": live})
+    }));
+    printing.value(&json, |paint| {
+        let mut table = Table::new(&["PEPPER", "STANDING", "LIVE TOKENS"]);
+        for (id, standing, live) in &rows {
+            table.row([
+                Cell::from(id),
+                Cell::from(standing),
+                Cell::from(live.to_string()),
+            ]);
+        }
+        table.text(paint)
+    })?;
+    match rows.iter().any(|(_, standing, _)| *standing == "MISSING") {
+        true => Err(Failure::Answered),
+        false => Ok(()),
     }
 }
 

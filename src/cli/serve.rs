@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use clap::Args;
 use tokio::net::TcpListener;
 
-use super::{Failure, shutdown};
+use super::{Failure, reload, shutdown};
 use crate::{
-    config::{self, Config, Mode, ServeFlags, Sources},
+    config::{self, Config, FlagValues, Mode, ServeFlags, Sources},
     domain::time::Clock,
     grpc,
     server::{self, Inputs},
@@ -33,17 +33,19 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let config = config::load(Mode::Serve, &Sources::gather(self.flags.0)?)?;
+        let flags = self.flags.0;
+        let config = config::load(Mode::Serve, &Sources::gather(flags.clone())?)?;
         let telemetry = install_telemetry(&config)?;
-        let served = serve(config, telemetry.clone()).await;
+        let served = serve(config, flags, telemetry.clone()).await;
         telemetry.flush().await;
         served
     }
 }
 
-async fn serve(config: Config, telemetry: Telemetry) -> Result<(), Failure> {
+async fn serve(config: Config, flags: FlagValues, telemetry: Telemetry) -> Result<(), Failure> {
     let signal = shutdown::on_signal()?;
-    let inputs = bind(&config, telemetry).await?;
+    let mut inputs = bind(&config, telemetry).await?;
+    inputs.reloads = Some(reload::watch(flags)?);
     server::serve(inputs, config, signal)
         .await
         .map_err(|error| Failure::Failed(error.to_string()))
@@ -67,6 +69,7 @@ pub(super) async fn bind(config: &Config, telemetry: Telemetry) -> Result<Inputs
         metrics: Some(metrics),
         clock: Clock::system(),
         telemetry,
+        reloads: None,
     })
 }
 

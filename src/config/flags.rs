@@ -93,6 +93,8 @@ flags! {
     DevFlags, Mode::Dev, |_| true;
     /// The flags of a command that only opens the database.
     DatabaseFlags, Mode::Serve, |key| key.group == Group::Database;
+    /// The flags of a command that looks at the peppers and what hangs on them.
+    PepperFlags, Mode::Serve, |key| key.group == Group::Database || key.base() == "peppers";
     /// The flags of a command that only reads the policy.
     PolicyFlags, Mode::Serve, |key| key.group == Group::Policy;
 }

@@ -125,7 +125,7 @@ const TABLE: [Entry; 19] = {
                 dev: "127.0.0.1:50051",
             },
             "IP address and port of the gRPC API; port 0 takes a free one. `dev` accepts loopback only; \
-             `serve` anywhere else needs `tls = \"off\"`",
+             `serve` anywhere else needs TLS, or `tls = \"off\"`",
         ),
         Entry::new(
             "metrics_addr",
@@ -208,12 +208,27 @@ const TABLE: [Entry; 19] = {
             "tls",
             Server,
             None,
-            "`off` says that the network between callers and this service is trusted. TLS itself is not \
-             supported yet",
+            "`off` says that the network between callers and this service is trusted; otherwise it is the table \
+             of the files below",
         ),
-        Entry::new("tls.cert_file", Server, None, "Not supported yet"),
-        Entry::new("tls.key_file", Server, None, "Not supported yet"),
-        Entry::new("tls.client_ca_file", Server, None, "Not supported yet"),
+        Entry::new(
+            "tls.cert_file",
+            Server,
+            None,
+            "The server's certificate chain (PEM), its own first. Read again when it changes",
+        ),
+        Entry::new(
+            "tls.key_file",
+            Server,
+            None,
+            "The private key of that certificate (PEM)",
+        ),
+        Entry::new(
+            "tls.client_ca_file",
+            Server,
+            None,
+            "The authorities (PEM) of which callers must show a certificate; without it they need none",
+        ),
         Entry::new(
             "reflection",
             Server,

@@ -7,6 +7,7 @@ use super::{
     fault::{Fault, Faults, Origin},
     keys, peppers,
     settings::{Setting, Settings, read_file},
+    tls::{self, Tls},
     value,
 };
 use crate::domain::{
@@ -19,6 +20,8 @@ pub(super) struct Loader {
     mode: Mode,
     settings: Settings,
     faults: Vec<Fault>,
+    /// Whether peppers that are missing may be made and kept.
+    may_write: bool,
 }
 
 impl Loader {
@@ -28,6 +31,15 @@ impl Loader {
             mode,
             faults: std::mem::take(&mut settings.faults),
             settings,
+            may_write: true,
+        }
+    }
+
+    /// The same, but makes no file.
+    pub(super) fn without_writing(self) -> Self {
+        Self {
+            may_write: false,
+            ..self
         }
     }
 
@@ -58,7 +70,7 @@ impl Loader {
         });
         let log = self.parse("log", value::log_directives);
         let callers = self.callers();
-        self.check_tls();
+        let tls = self.tls();
         self.check_addresses(listen_addr, metrics_addr);
         let (database_url, database_direct_url) = urls?;
         // Last, because it may write a file, which nothing that fails to start should do.
@@ -75,6 +87,7 @@ impl Loader {
             policy: policy?,
             token_format: token_format?,
             staleness_bound: staleness_bound?,
+            tls: tls?,
             reflection: reflection?,
             drain_delay: drain_delay?,
             log: log?,
@@ -127,7 +140,7 @@ impl Loader {
     }
 
     /// The peppers, where they were given. None also where they were not: then `dev` makes them.
-    fn given_peppers(&mut self) -> Option<PepperRing> {
+    pub(super) fn given_peppers(&mut self) -> Option<PepperRing> {
         if self.is_given("peppers") {
             return self.parse("peppers", PepperRing::parse);
         }
@@ -143,7 +156,7 @@ impl Loader {
             return None;
         }
         let kept = match database_url.sqlite_path() {
-            Some(path) => peppers::kept_beside(&path),
+            Some(path) => peppers::kept_beside(&path, self.may_write),
             None => Err(
                 "must be given, because the database is no file beside which they could be kept"
                     .to_owned(),
@@ -202,17 +215,49 @@ impl Loader {
         }
     }
 
-    fn check_tls(&mut self) {
-        let refused: Vec<&'static str> = self
-            .settings
-            .values
-            .values()
-            .filter(|setting| setting.key.base().starts_with("tls"))
-            .filter(|setting| !(setting.key.name == "tls" && setting.text == "off"))
-            .map(|setting| setting.key.name)
-            .collect();
-        for key in refused {
-            self.fault(key, "TLS is not supported yet: only `tls = \"off\"` is");
+    /// TLS by its files, or none.
+    fn tls(&mut self) -> Option<Option<Tls>> {
+        if let Some(setting) = self.settings.values.get("tls") {
+            if setting.text == "off" {
+                return Some(None);
+            }
+            let message = "must be `off`, or a table with `cert_file` and `key_file`";
+            self.fault("tls", message);
+            return None;
+        }
+        let text = |key| {
+            let setting: Option<&Setting> = self.settings.values.get(key);
+            setting.map(|setting| setting.text.clone())
+        };
+        let [cert, key, client_ca] =
+            ["tls.cert_file", "tls.key_file", "tls.client_ca_file"].map(text);
+        let (cert_file, key_file) = match (&cert, &key) {
+            (Some(cert), Some(key)) => (cert, key),
+            (None, None) if client_ca.is_none() => return Some(None),
+            _ => {
+                for (name, given) in [("tls.cert_file", &cert), ("tls.key_file", &key)] {
+                    if given.is_none() {
+                        self.fault(name, "must be given with the other files of TLS");
+                    }
+                }
+                return None;
+            }
+        };
+        if self.mode == Mode::Dev {
+            self.fault("tls.cert_file", "`dev` is for loopback and speaks no TLS");
+            return None;
+        }
+        let files = tls::Files {
+            cert_file,
+            key_file,
+            client_ca_file: client_ca.as_deref(),
+        };
+        match tls::load(&files) {
+            Ok(tls) => Some(Some(tls)),
+            Err((key, message)) => {
+                self.fault(key, message);
+                None
+            }
         }
     }
 
@@ -232,8 +277,8 @@ impl Loader {
                 }
                 Mode::Serve if key == "listen_addr" && !self.tls_is_given() => {
                     let message = format!(
-                        "listening on `{address}`, which is not loopback, needs `tls = \"off\"`, saying \
-                         that the network is trusted: TLS is not supported yet"
+                        "listening on `{address}`, which is not loopback, needs `tls.cert_file` and \
+                         `tls.key_file`, or `tls = \"off\"` to say that the network is trusted"
                     );
                     self.fault("tls", message);
                 }
@@ -252,6 +297,26 @@ impl Loader {
             .keys()
             .any(|name| name.starts_with("tls"))
             || !self.settings.is_missing("tls")
+    }
+
+    /// See [`super::fingerprint`].
+    pub(super) fn fingerprint(&self, sources: &Sources) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |text: &str| {
+            // The length keeps the texts apart.
+            hasher.update(&(text.len() as u64).to_be_bytes());
+            hasher.update(text.as_bytes());
+        };
+        if let Some((_, text)) = &sources.file {
+            add(text);
+        }
+        for setting in self.settings.values.values() {
+            if setting.key.name.ends_with("_file") {
+                let content = read_file(Path::new(&setting.text));
+                add(&content.unwrap_or_else(|message| message));
+            }
+        }
+        hasher.finalize().to_hex().to_string()
     }
 
     /// What was given for a key, be it in a file that is named instead.

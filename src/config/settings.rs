@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     callers::CallerTables,
+    client,
     fault::{Fault, Faults, Origin},
     file,
     flags::FlagValues,
@@ -148,7 +149,10 @@ impl Settings {
             if let Some(key) = keys::all().iter().find(|key| key.variable == *name) {
                 let text = text.clone();
                 layer.insert(key.name, Setting { key, text, origin });
-            } else if name != CONFIG_VARIABLE && !is_service_link(rest, text) {
+            } else if name != CONFIG_VARIABLE
+                && !client::VARIABLES.contains(&name.as_str())
+                && !is_service_link(rest, text)
+            {
                 let message = match rest {
                     "CALLERS" => "callers can be given in the file only, as `[[callers]]`",
                     _ => "there is no such variable",

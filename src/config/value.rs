@@ -27,22 +27,28 @@ pub(super) fn list(text: &str) -> Vec<String> {
 
 /// A duration within bounds, which are told as they are written here.
 pub(super) fn duration_within(text: &str, bounds: [&str; 2]) -> Result<Duration, String> {
-    let duration = duration(text).ok_or_else(|| {
-        format!(
-            "must be a whole number and one of `ms s m h d`, such as `250ms` or `90d`, not `{text}`"
-        )
-    })?;
-    let [least, most] = bounds;
-    let range: Option<RangeInclusive<Duration>> = self::duration(least)
-        .zip(self::duration(most))
-        .map(|(least, most)| least..=most);
+    let duration = duration(text)?;
+    let [least, most] = bounds.map(read_duration);
+    let range: Option<RangeInclusive<Duration>> = least.zip(most).map(|(l, m)| l..=m);
     match range {
         Some(range) if range.contains(&duration) => Ok(duration),
-        _ => Err(format!("must be from {least} to {most}, not `{text}`")),
+        _ => Err(format!(
+            "must be from {} to {}, not `{text}`",
+            bounds[0], bounds[1]
+        )),
     }
 }
 
-fn duration(text: &str) -> Option<Duration> {
+/// A duration as the configuration and the command line write it, such as `90d`, or a sentence what it should be.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    read_duration(text).ok_or_else(|| {
+        format!(
+            "must be a whole number and one of `ms s m h d`, such as `250ms` or `90d`, not `{text}`"
+        )
+    })
+}
+
+fn read_duration(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().ok()?;
@@ -87,7 +93,7 @@ mod tests {
 
     #[test]
     fn durations_are_a_whole_number_and_a_unit() {
-        let read = |text| duration(text).map(|duration| duration.as_millis());
+        let read = |text| read_duration(text).map(|duration| duration.as_millis());
         assert_eq!(read("250ms"), Some(250));
         assert_eq!(read("1s"), Some(1_000));
         assert_eq!(read("2m"), Some(120_000));

@@ -3,7 +3,11 @@
 //! Nothing here names a transport or a database: `grpc::status` maps codes to the wire, and internal causes are logged
 //! where they arise and never become part of an [`Error`].
 
+mod problem;
+
 use std::time::Duration;
+
+pub use problem::{Problem, ProblemReason, Violation};
 
 /// How a caller should react: a small subset of the canonical gRPC codes, mapped one to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,109 +26,14 @@ pub enum Code {
     FailedPrecondition,
     /// The record changed since it was read.
     Aborted,
-    /// A rate is exceeded.
+    /// A rate or a size is exceeded.
     ResourceExhausted,
     /// The field is known and its meaning not built yet.
     Unimplemented,
+    /// There was no answer in time.
+    DeadlineExceeded,
     /// Cannot be done or decided now.
     Unavailable,
-}
-
-/// What is wrong with one field, apart from the field's name: that is added by whoever knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The stable reason.
-    pub reason: ProblemReason,
-    /// A sentence without the field's name, such as "must be at most 64 characters".
-    pub description: String,
-    /// The variables of the sentence.
-    pub metadata: Vec<(&'static str, String)>,
-}
-
-/// Why a field was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProblemReason {
-    /// It is missing or empty.
-    Required,
-    /// It is longer than its limit.
-    TooLong,
-    /// It is not of the required form.
-    Malformed,
-    /// It is a well-formed value outside its bounds.
-    OutOfRange,
-    /// It contradicts another field.
-    Conflict,
-    /// It names a role that the running policy lacks.
-    RoleUnknown,
-    /// It is not a page token made here for this filter.
-    PageTokenInvalid,
-    /// The caller acts for members and named none.
-    ActorRequired,
-}
-
-impl ProblemReason {
-    /// The stable name on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Required => "FIELD_REQUIRED",
-            Self::TooLong => "FIELD_TOO_LONG",
-            Self::Malformed => "FIELD_MALFORMED",
-            Self::OutOfRange => "FIELD_OUT_OF_RANGE",
-            Self::Conflict => "FIELD_CONFLICT",
-            Self::RoleUnknown => "ROLE_UNKNOWN",
-            Self::PageTokenInvalid => "PAGE_TOKEN_INVALID",
-            Self::ActorRequired => "ACTOR_REQUIRED",
-        }
-    }
-}
-
-impl Problem {
-    /// A problem whose sentence has no variables.
-    pub fn new(reason: ProblemReason, description: impl Into<String>) -> Self {
-        Self {
-            reason,
-            description: description.into(),
-            metadata: Vec::new(),
-        }
-    }
-
-    /// The field is missing or empty.
-    pub fn required() -> Self {
-        Self::new(ProblemReason::Required, "is required")
-    }
-
-    /// The field is longer than `limit` of `unit`.
-    pub fn too_long(limit: usize, unit: &str) -> Self {
-        Self::new(
-            ProblemReason::TooLong,
-            format!("must be at most {limit} {unit}"),
-        )
-        .with("limit", limit)
-    }
-
-    /// The same problem with one more variable of its sentence.
-    #[must_use]
-    pub fn with(mut self, key: &'static str, value: impl ToString) -> Self {
-        self.metadata.push((key, value.to_string()));
-        self
-    }
-
-    /// The problem of the field with this name.
-    pub fn of(self, field: impl Into<String>) -> Violation {
-        Violation {
-            field: field.into(),
-            problem: self,
-        }
-    }
-}
-
-/// One bad field of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    /// The field's path in the request, such as `resource.owner_id`.
-    pub field: String,
-    /// What is wrong with it.
-    pub problem: Problem,
 }
 
 /// Why a request was not carried out. Displays as one sentence that is safe to send.
@@ -238,6 +147,30 @@ pub enum Error {
         /// When another may be admitted.
         retry_after: Duration,
     },
+    /// As many calls are running as may.
+    #[error("too many calls at once: at most {limit} run")]
+    Overloaded {
+        /// How many may run.
+        limit: usize,
+    },
+    /// The call took longer than it may.
+    #[error("there was no answer within {deadline:?}: a change may or may not have been made")]
+    DeadlineExceeded {
+        /// How long it may take.
+        deadline: Duration,
+    },
+    /// The request is larger than is read.
+    #[error("the message is too large: at most {limit} bytes are read")]
+    MessageTooLarge {
+        /// How large it may be, in bytes.
+        limit: usize,
+    },
+    /// The request cannot be decoded.
+    #[error("the message is not one of this method")]
+    MessageMalformed,
+    /// There is no such method.
+    #[error("there is no such method")]
+    MethodUnknown,
     /// Cannot be done or decided now. The cause was logged.
     #[error("cannot be done now: try again")]
     Unavailable,
@@ -259,7 +192,8 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Self::Invalid(_) => Code::InvalidArgument,
-            Self::NotSupported { .. } => Code::Unimplemented,
+            Self::MessageMalformed => Code::InvalidArgument,
+            Self::NotSupported { .. } | Self::MethodUnknown => Code::Unimplemented,
             Self::WorkspaceNotFound { .. }
             | Self::MemberNotFound { .. }
             | Self::TokenNotFound { .. } => Code::NotFound,
@@ -274,7 +208,10 @@ impl Error {
             Self::CredentialMissing | Self::CredentialInvalid | Self::CredentialAmbiguous => {
                 Code::Unauthenticated
             }
-            Self::TooManyRequests { .. } => Code::ResourceExhausted,
+            Self::TooManyRequests { .. }
+            | Self::Overloaded { .. }
+            | Self::MessageTooLarge { .. } => Code::ResourceExhausted,
+            Self::DeadlineExceeded { .. } => Code::DeadlineExceeded,
             Self::Unavailable | Self::OutcomeUnknown | Self::NewerRulesNeeded => Code::Unavailable,
         }
     }
@@ -303,6 +240,11 @@ impl Error {
             Self::CredentialInvalid => "CREDENTIAL_INVALID",
             Self::CredentialAmbiguous => "CREDENTIAL_AMBIGUOUS",
             Self::TooManyRequests { .. } => "TOO_MANY_REQUESTS",
+            Self::Overloaded { .. } => "OVERLOADED",
+            Self::DeadlineExceeded { .. } => "DEADLINE_EXCEEDED",
+            Self::MessageTooLarge { .. } => "MESSAGE_TOO_LARGE",
+            Self::MessageMalformed => "MESSAGE_MALFORMED",
+            Self::MethodUnknown => "METHOD_UNKNOWN",
             Self::Unavailable => "UNAVAILABLE",
             Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
             Self::NewerRulesNeeded => "NEWER_RULES_NEEDED",
@@ -345,9 +287,15 @@ impl Error {
             Self::TooManyRequests { per_second, .. } => {
                 vec![("per_second", per_second.to_string())]
             }
+            Self::Overloaded { limit } | Self::MessageTooLarge { limit } => {
+                vec![("limit", limit.to_string())]
+            }
+            Self::DeadlineExceeded { deadline } => vec![("deadline", format!("{deadline:?}"))],
             Self::CredentialMissing
             | Self::CredentialInvalid
             | Self::CredentialAmbiguous
+            | Self::MessageMalformed
+            | Self::MethodUnknown
             | Self::Unavailable
             | Self::OutcomeUnknown
             | Self::NewerRulesNeeded => Vec::new(),
@@ -358,7 +306,7 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::TooManyRequests { retry_after, .. } => Some(*retry_after),
-            Self::Unavailable => Some(Duration::from_millis(250)),
+            Self::Unavailable | Self::Overloaded { .. } => Some(Duration::from_millis(250)),
             _ => None,
         }
     }

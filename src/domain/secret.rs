@@ -3,6 +3,9 @@
 //! A [`Secret`] is what is hashed; a [`SecretText`] is what the bearer holds. Neither prints itself, both are wiped when
 //! dropped, and parsing touches nothing but its input.
 
+mod malformed;
+
+pub use malformed::Malformed;
 use zeroize::Zeroizing;
 
 use super::{base62, ids::random_bytes};
@@ -90,19 +93,68 @@ impl TokenFormat {
         SecretText(text)
     }
 
+    /// Whether this has a token's prefix and length, though it may be none. Whoever holds it by mistake must not repeat it.
+    pub fn resembles(&self, text: &str) -> bool {
+        let fits = |head: &String| text.len() == head.len() + DIGITS && text.starts_with(head);
+        self.heads.iter().any(fits)
+    }
+
     /// Reads what a bearer presented: the printed form, bare or after `Bearer` in any case. Anything else is malformed.
     pub fn parse(&self, presented: &str) -> Option<Secret> {
+        self.read(strip_scheme(presented)).map(|(_, secret)| secret)
+    }
+
+    /// Tells of what a bearer presented what may be shown of a token, or what is wrong with it, for people. It is `Ok`
+    /// exactly where [`Self::parse`] gives a secret, because both ask the same function; only the words come after.
+    pub fn diagnose<'a>(&'a self, presented: &'a str) -> Result<WellFormed<'a>, Malformed> {
         let text = strip_scheme(presented);
+        match self.read(text) {
+            Some((head, _)) => Ok(WellFormed {
+                prefix: prefix_of(head),
+                version: VERSION,
+                hint: &text[text.len() - HINT_LENGTH..],
+            }),
+            None => Err(malformed::explain(&self.heads, text)),
+        }
+    }
+
+    /// The secret in a printed form, and the head it is printed with.
+    fn read(&self, text: &str) -> Option<(&str, Secret)> {
         let fits = |head: &&String| text.len() == head.len() + DIGITS && text.starts_with(*head);
         let head = self.heads.iter().find(fits)?;
-        let (body, checksum) = text
-            .as_bytes()
-            .split_at_checked(text.len() - base62::DIGITS_32)?;
-        if base62::encode_u32(crc32fast::hash(body)) != checksum {
+        if !is_checked(text)? {
             return None;
         }
-        base62::decode32(&body[head.len()..]).map(|bytes| Secret(Zeroizing::new(bytes)))
+        let digits = &text.as_bytes()[head.len()..head.len() + base62::DIGITS_256];
+        let bytes = base62::decode32(digits)?;
+        Some((head, Secret(Zeroizing::new(bytes))))
     }
+}
+
+/// What may be shown of a well-formed token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WellFormed<'a> {
+    /// The prefix it begins with.
+    pub prefix: &'a str,
+    /// The version of its form.
+    pub version: &'static str,
+    /// Its last four characters.
+    pub hint: &'a str,
+}
+
+/// Whether the last six characters are the checksum of those before. None where there are not so many.
+fn is_checked(text: &str) -> Option<bool> {
+    let (body, checksum) = text
+        .as_bytes()
+        .split_at_checked(text.len().checked_sub(base62::DIGITS_32)?)?;
+    Some(base62::encode_u32(crc32fast::hash(body)) == checksum)
+}
+
+/// The prefix that a head was made from.
+fn prefix_of(head: &str) -> &str {
+    head.strip_suffix(VERSION)
+        .and_then(|head| head.strip_suffix('_'))
+        .unwrap_or(head)
 }
 
 /// Removes the `Bearer` of an `Authorization` header value (RFC 6750, section 2.1; the scheme's case does not matter).

@@ -12,7 +12,7 @@ use crate::{
         caller::{Caller, Grant},
         directory::{MemberState, Workspace, WorkspaceState},
         error::{Error, Problem, ProblemReason},
-        ids::{MemberKey, Revision, RoleName, WorkspaceId},
+        ids::{MemberKey, Revision, WorkspaceId},
         name::Name,
         token::Origin,
     },
@@ -125,7 +125,7 @@ impl DirectoryService for Api {
         let mut fields = Fields::default();
         let key = fields.member(&request.workspace_id, &request.member_id);
         let change = fields
-            .read("role", RoleName::parse(&request.role))
+            .read("role", self.service.parse_role(&request.role))
             .map(MemberChange::Put);
         let command = command(&caller, fields, key, change, request.etag)?;
         let (member, revision) = self.service.change_member(command).await?;
@@ -157,7 +157,7 @@ impl DirectoryService for Api {
         let mut fields = Fields::default();
         let key = fields.member(&request.workspace_id, &request.member_id);
         let change = fields
-            .read("role", RoleName::parse(&request.role))
+            .read("role", self.service.parse_role(&request.role))
             .map(MemberChange::SetRole);
         let command = command(&caller, fields, key, change, request.etag)?;
         let (member, revision) = self.service.change_member(command).await?;

@@ -128,22 +128,23 @@ pub(super) fn timestamp(value: &prost_types::Timestamp) -> Result<Timestamp, Pro
     ))
 }
 
-/// A time span of at least a millisecond.
+/// A time span of at least a millisecond, to the millisecond.
 pub(super) fn duration(value: &prost_types::Duration) -> Result<Duration, Problem> {
-    let seconds = u64::try_from(value.seconds).ok();
-    let nanos = u32::try_from(value.nanos).ok();
-    match (seconds, nanos.filter(|nanos| *nanos < 1_000_000_000)) {
-        (Some(seconds), Some(nanos)) if seconds > 0 || nanos >= 1_000_000 => {
-            Ok(Duration::from_millis(seconds.saturating_mul(1000))
-                + Duration::from_millis(u64::from(nanos / 1_000_000)))
-        }
-        (Some(_), Some(_)) => Err(Problem::new(
+    // The bounds of `google.protobuf.Duration`; seconds and nanos have one sign.
+    let is_valid = (-315_576_000_000..=315_576_000_000).contains(&value.seconds)
+        && (-999_999_999..=999_999_999).contains(&value.nanos)
+        && value.seconds.signum() * i64::from(value.nanos.signum()) >= 0;
+    if !is_valid {
+        return Err(Problem::new(
+            ProblemReason::Malformed,
+            "is not a valid duration",
+        ));
+    }
+    match u64::try_from(value.seconds * 1000 + i64::from(value.nanos / 1_000_000)) {
+        Ok(millis) if millis > 0 => Ok(Duration::from_millis(millis)),
+        _ => Err(Problem::new(
             ProblemReason::OutOfRange,
             "must be at least 1 millisecond",
-        )),
-        _ => Err(Problem::new(
-            ProblemReason::Malformed,
-            "is not a valid duration of positive length",
         )),
     }
 }

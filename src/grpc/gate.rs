@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use arc_swap::ArcSwap;
 use tonic::{Request, metadata::MetadataMap};
 
 use crate::domain::{
@@ -27,7 +28,7 @@ const BY_SECRET_PER_SECOND: u32 = 20;
 
 /// Admits callers.
 pub struct Gate {
-    callers: Callers,
+    callers: ArcSwap<Callers>,
     failures: Limiter<IpAddr>,
     by_secret: Limiter<CallerName>,
     clock: Clock,
@@ -40,7 +41,7 @@ impl Gate {
     /// A gate for these callers.
     pub fn new(callers: Callers, clock: Clock) -> Self {
         Self {
-            callers,
+            callers: ArcSwap::from_pointee(callers),
             failures: Limiter::new(FAILURES_PER_SECOND),
             by_secret: Limiter::new(BY_SECRET_PER_SECOND),
             clock,
@@ -53,6 +54,11 @@ impl Gate {
     pub fn on_failure(mut self, observer: impl Fn(&Error) + Send + Sync + 'static) -> Self {
         self.on_failure = Some(Box::new(observer));
         self
+    }
+
+    /// Admits these callers from now on, and no others.
+    pub fn replace_callers(&self, callers: Callers) {
+        self.callers.store(Arc::new(callers));
     }
 
     /// The caller of this request, if it has at least one of these grants.
@@ -85,7 +91,8 @@ impl Gate {
     }
 
     fn identify(&self, metadata: &MetadataMap) -> Result<Arc<Caller>, Error> {
-        if let Callers::Open(caller) = &self.callers {
+        let callers = self.callers.load();
+        if let Callers::Open(caller) = &**callers {
             return Ok(Arc::clone(caller));
         }
         let mut keys = metadata.get_all(KEY).iter();
@@ -97,7 +104,7 @@ impl Gate {
             (Some(key), None, None) => key
                 .to_str()
                 .ok()
-                .and_then(|key| self.callers.find_by_key(key))
+                .and_then(|key| callers.find_by_key(key))
                 .ok_or(Error::CredentialInvalid),
             (Some(_), _, _) => Err(Error::CredentialAmbiguous),
         }

@@ -43,6 +43,7 @@ fn code(code: Code) -> tonic::Code {
         Code::Aborted => tonic::Code::Aborted,
         Code::ResourceExhausted => tonic::Code::ResourceExhausted,
         Code::Unimplemented => tonic::Code::Unimplemented,
+        Code::DeadlineExceeded => tonic::Code::DeadlineExceeded,
         Code::Unavailable => tonic::Code::Unavailable,
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         caller::{Caller, Grant},
         error::{Error, Problem, ProblemReason},
-        ids::{MemberId, TokenId, WorkspaceId},
+        ids::{MemberId, WorkspaceId},
         name::{Name, parse_reason},
         token::{Origin, TokenState},
     },
@@ -42,7 +42,7 @@ impl TokenService for Api {
         request: Request<IssueTokenRequest>,
     ) -> Result<Response<IssueTokenResponse>, Status> {
         let caller = self.gate.admit(&request, &[Grant::TokensIssue])?;
-        let issue = parse_issue(&caller, &request.into_inner())?;
+        let issue = parse_issue(&self.service, &caller, &request.into_inner())?;
         let issued = self.service.issue_token(issue).await?;
         Ok(Response::new(render::issued(&issued)))
     }
@@ -106,7 +106,11 @@ impl TokenService for Api {
     }
 }
 
-fn parse_issue(caller: &Caller, request: &IssueTokenRequest) -> Result<IssueRequest, Error> {
+fn parse_issue(
+    service: &Service,
+    caller: &Caller,
+    request: &IssueTokenRequest,
+) -> Result<IssueRequest, Error> {
     unsupported("scopes", !request.scopes.is_empty())?;
     unsupported("allowed_cidrs", !request.allowed_cidrs.is_empty())?;
     unsupported("request_id", !request.request_id.is_empty())?;
@@ -115,8 +119,14 @@ fn parse_issue(caller: &Caller, request: &IssueTokenRequest) -> Result<IssueRequ
     let name = fields.read("name", Name::parse(&request.name));
     let expiry = match &request.expiry {
         None => Some(Expiry::Never),
-        Some(ExpiryForm::ExpiresAt(at)) => fields.read("expires_at", timestamp(at)).map(Expiry::At),
-        Some(ExpiryForm::Ttl(ttl)) => fields.read("ttl", duration(ttl)).map(Expiry::After),
+        Some(ExpiryForm::ExpiresAt(at)) => {
+            let at = timestamp(at).map(Expiry::At);
+            fields.read("expires_at", at.and_then(|at| service.check_expiry(at)))
+        }
+        Some(ExpiryForm::Ttl(ttl)) => {
+            let ttl = duration(ttl).map(Expiry::After);
+            fields.read("ttl", ttl.and_then(|ttl| service.check_expiry(ttl)))
+        }
         Some(ExpiryForm::Never(flag)) => fields
             .read("never", only_true(*flag))
             .map(|()| Expiry::Never),
@@ -143,7 +153,7 @@ fn parse_revoke(
     let mut fields = Fields::default();
     let target = match request.target {
         None => fields.read("target", Err(Problem::required())),
-        Some(RevokeTarget::TokenId(id)) => target_by_id(&mut fields, &id),
+        Some(RevokeTarget::TokenId(id)) => fields.read("token_id", service.target_by_id(&id)),
         Some(RevokeTarget::Secret(secret)) => Some(target_by_secret(service, secret)),
     };
     let reason = fields.read("reason", parse_reason(&request.reason));
@@ -169,7 +179,7 @@ fn parse_get(
     let mut fields = Fields::default();
     let target = match request.target {
         None => fields.read("target", Err(Problem::required())),
-        Some(GetTarget::TokenId(id)) => target_by_id(&mut fields, &id),
+        Some(GetTarget::TokenId(id)) => fields.read("token_id", service.target_by_id(&id)),
         Some(GetTarget::Secret(secret)) => Some(target_by_secret(service, secret)),
     };
     let origin = match target {
@@ -177,12 +187,6 @@ fn parse_get(
         _ => fields.origin_of_member(caller, request.actor.as_ref()),
     };
     origin.zip(target).ok_or_else(|| fields.into_error())
-}
-
-fn target_by_id(fields: &mut Fields, id: &str) -> Option<TokenTarget> {
-    fields
-        .read("token_id", TokenId::parse(id))
-        .map(TokenTarget::Id)
 }
 
 fn target_by_secret(service: &Service, secret: String) -> TokenTarget {

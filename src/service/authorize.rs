@@ -1,6 +1,6 @@
 //! Decisions.
 
-use super::Service;
+use super::{Rules, Service};
 use crate::domain::{
     decide::{Ask, Bearer, Decision, DenyReason, Presented, decide, permissions},
     error::Error,
@@ -62,8 +62,9 @@ impl Service {
         ask: &Ask,
         with_explanation: bool,
     ) -> Result<Verdict, Error> {
-        let policy = &self.0.policy;
-        let (presented, revision) = self.look_up(presented).await?;
+        let rules = self.rules();
+        let policy = &rules.policy;
+        let (presented, revision) = self.look_up(&rules, presented).await?;
         // The clock is read last: an expiry that passed while the rows were read counts.
         let decision = decide(policy, &presented, ask, self.0.clock.now());
         let reason = match decision {
@@ -92,8 +93,9 @@ impl Service {
         presented: &str,
         on_behalf_of: &str,
     ) -> Result<Permissions, Error> {
-        let policy = &self.0.policy;
-        let (presented, revision) = self.look_up(presented).await?;
+        let rules = self.rules();
+        let policy = &rules.policy;
+        let (presented, revision) = self.look_up(&rules, presented).await?;
         let found = permissions(policy, &presented, on_behalf_of, self.0.clock.now());
         let principal = known_good(presented, found.as_ref().err().copied()).map(Into::into);
         Ok(Permissions {
@@ -107,11 +109,15 @@ impl Service {
     }
 
     /// What a presentation comes to, with the position it was read at. A malformed one is not looked up at all.
-    async fn look_up(&self, presented: &str) -> Result<(Presented, Option<Revision>), Error> {
-        let Some(secret) = self.0.format.parse(presented) else {
+    async fn look_up(
+        &self,
+        rules: &Rules,
+        presented: &str,
+    ) -> Result<(Presented, Option<Revision>), Error> {
+        let Some(secret) = rules.format.parse(presented) else {
             return Ok((Presented::Malformed, None));
         };
-        let digests = self.0.ring.digests(&secret);
+        let digests = rules.ring.digests(&secret);
         let found = self.0.store.read().find_presented(&digests).await?;
         Ok((found.presented, Some(found.revision)))
     }

@@ -10,7 +10,7 @@ use super::{Page, PageRequest, Service};
 use crate::{
     domain::{
         directory::WorkspaceState,
-        error::Error,
+        error::{Error, Problem, ProblemReason},
         ids::{MemberId, MemberKey, TokenId, WorkspaceId},
         secret::Secret,
         time::Timestamp,
@@ -44,7 +44,16 @@ pub struct ListRequest {
 impl Service {
     /// Reads what a bearer presented as a target. Malformed is a target too, that of no token.
     pub fn target_by_secret(&self, presented: &str) -> TokenTarget {
-        TokenTarget::Secret(self.0.format.parse(presented))
+        TokenTarget::Secret(self.rules().format.parse(presented))
+    }
+
+    /// Reads the id of a target. A secret sent in its place is refused, so that no answer can repeat it.
+    pub fn target_by_id(&self, id: &str) -> Result<TokenTarget, Problem> {
+        if self.rules().format.resembles(id) {
+            let told = "is a secret, not an id: send it as `secret`";
+            return Err(Problem::new(ProblemReason::Malformed, told));
+        }
+        TokenId::parse(id).map(TokenTarget::Id)
     }
 
     /// The token, dead or alive. By secret it may be None, and the actor does not matter.
@@ -53,17 +62,18 @@ impl Service {
         origin: &Origin,
         target: &TokenTarget,
     ) -> Result<Option<TokenRecord>, Error> {
+        let rules = self.rules();
         let now = self.0.clock.now();
         let session = self.0.store.read();
         let id = match target {
             TokenTarget::Secret(None) => return Ok(None),
             TokenTarget::Secret(Some(secret)) => {
-                let digests = self.0.ring.digests(secret);
+                let digests = rules.ring.digests(secret);
                 return Ok(session.find_token_by_digest(&digests, now).await?);
             }
             TokenTarget::Id(id) => id,
         };
-        let authority = self.authority(&session, origin).await?;
+        let authority = rules.authority(&session, origin).await?;
         let found = session.find_token(id, now).await?;
         let record = found.ok_or_else(|| token_not_found(id))?;
         authority
@@ -84,7 +94,7 @@ impl Service {
                 workspace_id: request.workspace_id.to_string(),
             },
         };
-        let authority = self.authority(&session, &request.origin).await?;
+        let authority = self.rules().authority(&session, &request.origin).await?;
         let member_id = authority
             .listing(&request.workspace_id, request.member_id.as_ref())
             .map_err(|refused| refused.or_not_found(not_found()))?;

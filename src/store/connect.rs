@@ -3,12 +3,13 @@
 use std::{io, sync::Arc, time::Duration};
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, RuntimeErr,
+    Statement,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use sea_orm_migration::MigratorTrait;
 
-use super::{Abort, Store, lock::FileLock, migration::Migrator};
+use super::{Abort, Session, Store, lock::FileLock, migration::Migrator};
 use crate::domain::{
     database_url::{Backend, DatabaseUrl},
     pepper::PepperRing,
@@ -47,6 +48,9 @@ pub enum StoreError {
         /// How many.
         live: i64,
     },
+    /// The database failed while it was open.
+    #[error("the database failed: {0}")]
+    Unreadable(DbErr),
     /// The database failed.
     #[error("the database `{0}` failed: {1}")]
     Database(DatabaseUrl, DbErr),
@@ -91,17 +95,24 @@ impl Store {
             observer: None,
             _lock: lock,
         };
-        let unverifiable = store
-            .read()
-            .live_tokens_outside(ring, store.clock.now())
-            .await;
-        if let Some((pepper_id, live)) = unverifiable.map_err(fault)? {
-            return Err(StoreError::PepperMissing { pepper_id, live });
-        }
+        store.check_peppers(ring).await?;
         // So that the newest revision is known from the start.
         match store.read().head().await {
             Err(Abort::Database(error)) => Err(fault(error)),
             Ok(_) | Err(_) => Ok(store),
+        }
+    }
+
+    /// Refuses a ring without a pepper on which live tokens hang: they could not be verified any more.
+    pub async fn check_peppers(&self, ring: &PepperRing) -> Result<(), StoreError> {
+        let counts = self.read().count_live_by_pepper(self.clock.now()).await;
+        let counts = counts.map_err(StoreError::Unreadable)?;
+        let missing = counts
+            .into_iter()
+            .find(|(id, _)| !ring.ids().any(|known| known == id));
+        match missing {
+            Some((pepper_id, live)) => Err(StoreError::PepperMissing { pepper_id, live }),
+            None => Ok(()),
         }
     }
 }
@@ -146,6 +157,27 @@ pub async fn pending_migrations(url: &DatabaseUrl) -> Result<Vec<String>, StoreE
     Migrator::pending(&db).await.map_err(fault)
 }
 
+/// How many live tokens hang on each pepper. Reads only, so it needs no lock.
+pub async fn live_tokens_by_pepper(
+    url: &DatabaseUrl,
+    clock: &Clock,
+) -> Result<Vec<(String, i64)>, StoreError> {
+    let fault = |error| StoreError::Database(url.clone(), error);
+    let pending = pending_migrations(url).await?;
+    if !pending.is_empty() {
+        return Err(StoreError::Pending(url.clone(), pending));
+    }
+    let db = connect(url, 1).await.map_err(fault)?;
+    let session = Session {
+        db,
+        head: Arc::default(),
+    };
+    session
+        .count_live_by_pepper(clock.now())
+        .await
+        .map_err(fault)
+}
+
 fn lock(url: &DatabaseUrl) -> Result<Option<FileLock>, StoreError> {
     let Some(path) = url.sqlite_path() else {
         return Ok(None);
@@ -175,7 +207,18 @@ async fn connect(url: &DatabaseUrl, connections: u32) -> Result<DatabaseConnecti
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(ACQUIRE_TIMEOUT)
         });
-    Database::connect(options).await
+    Database::connect(options).await.map_err(without_address)
+}
+
+/// What sea-orm itself says of an address it cannot use quotes it, password and all.
+fn without_address(error: DbErr) -> DbErr {
+    match error {
+        DbErr::Conn(RuntimeErr::Internal(_)) => {
+            let told = "the address is malformed".to_owned();
+            DbErr::Conn(RuntimeErr::Internal(told))
+        }
+        error => error,
+    }
 }
 
 async fn advisory(db: &DatabaseConnection, sql: &str) -> Result<(), DbErr> {

@@ -1,8 +1,8 @@
 //! Workspaces and members: reading, locking and writing them.
 
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel,
-    QueryFilter, QueryOrder, QuerySelect, TryInsertResult,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, ExprTrait,
+    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Statement, TryInsertResult,
     sea_query::{Expr, LockType},
 };
 
@@ -16,6 +16,9 @@ use crate::domain::{
     ids::{MemberId, MemberKey, WorkspaceId},
     token::Origin,
 };
+
+/// The class of the advisory locks in which mutations of a workspace queue: `csnw` in ASCII.
+const WORKSPACE_QUEUE: i32 = 0x6373_6e77;
 
 impl<C: ConnectionTrait> Session<C> {
     /// The workspace, in whatever state.
@@ -92,11 +95,28 @@ impl Tx {
         id: &WorkspaceId,
         lock: LockType,
     ) -> Result<Option<Workspace>, Abort> {
+        self.queue_for_workspace(id, lock).await?;
         let row = workspace::Entity::find_by_id(id.as_str())
             .lock(lock)
             .one(&self.db)
             .await?;
         row.map(TryInto::try_into).transpose()
+    }
+
+    /// Waits for its turn. Row locks alone would let those who share a row keep away whoever wants to change it, for as long
+    /// as there always is one of them: a deletion would not get through a crowd that issues. Advisory locks queue in order.
+    async fn queue_for_workspace(&self, id: &WorkspaceId, lock: LockType) -> Result<(), Abort> {
+        if self.backend() != DbBackend::Postgres {
+            return Ok(());
+        }
+        let sql = match lock {
+            LockType::Share => "SELECT pg_advisory_xact_lock_shared($1, hashtext($2))",
+            _ => "SELECT pg_advisory_xact_lock($1, hashtext($2))",
+        };
+        let values = [WORKSPACE_QUEUE.into(), id.as_str().into()];
+        let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
+        self.db.query_one_raw(statement).await?;
+        Ok(())
     }
 
     /// The member, to change it or its tokens.
@@ -191,10 +211,13 @@ impl Tx {
     }
 }
 
-fn unless_raced<T>(inserted: &TryInsertResult<T>) -> Result<(), Abort> {
+/// A conflict is told by the number of rows alone: without `RETURNING`, nothing inserted is `Inserted(0)`.
+fn unless_raced(inserted: &TryInsertResult<u64>) -> Result<(), Abort> {
     match inserted {
-        TryInsertResult::Inserted(_) => Ok(()),
-        TryInsertResult::Conflicted | TryInsertResult::Empty => Err(Abort::Raced),
+        TryInsertResult::Inserted(1..) => Ok(()),
+        TryInsertResult::Inserted(0) | TryInsertResult::Conflicted | TryInsertResult::Empty => {
+            Err(Abort::Raced)
+        }
     }
 }
 

@@ -40,3 +40,63 @@ pub(super) fn origin(caller: &str, actor: Option<&str>) -> Result<Origin, Abort>
         actor,
     })
 }
+
+/// The entities are written by hand and the tables by migrations: here they meet. On Postgres the driver checks types with
+/// every row that a test reads.
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use sea_orm::{ConnectionTrait, Database, DatabaseConnection, EntityTrait, Schema, Statement};
+    use sea_orm_migration::MigratorTrait;
+
+    use super::*;
+    use crate::store::migration::Migrator;
+
+    /// Name, type, whether it must be there and its place in the primary key, of each column. SQLite's types are names:
+    /// one that holds `char` or `text` is text.
+    async fn columns(
+        db: &DatabaseConnection,
+        table: &str,
+    ) -> BTreeSet<(String, String, bool, bool)> {
+        let sql = format!("SELECT name, type, \"notnull\", pk FROM pragma_table_info('{table}')");
+        let statement = Statement::from_string(db.get_database_backend(), sql);
+        let rows = db.query_all_raw(statement).await.unwrap();
+        let column = |row: &sea_orm::QueryResult| {
+            let kind: String = row.try_get_by_index(1).unwrap();
+            let kind = match kind.to_lowercase() {
+                kind if kind.contains("char") || kind.contains("text") => "text".to_owned(),
+                kind if kind.contains("blob") => "blob".to_owned(),
+                kind => kind,
+            };
+            let is_key = row.try_get_by_index::<i32>(3).unwrap() > 0;
+            let must_be = is_key || row.try_get_by_index::<bool>(2).unwrap();
+            (row.try_get_by_index(0).unwrap(), kind, must_be, is_key)
+        };
+        rows.iter().map(column).collect()
+    }
+
+    async fn assert_same<E: EntityTrait>(migrated: &DatabaseConnection, entity: E) {
+        let declared = Database::connect("sqlite::memory:").await.unwrap();
+        let schema = Schema::new(declared.get_database_backend());
+        let table = schema.create_table_from_entity(entity);
+        declared.execute(&table).await.unwrap();
+        let name = entity.table_name();
+        let expected = columns(migrated, name).await;
+        assert!(!expected.is_empty(), "{name}");
+        assert_eq!(columns(&declared, name).await, expected, "{name}");
+    }
+
+    #[tokio::test]
+    async fn every_entity_declares_the_columns_of_its_table() {
+        let db = Database::connect("sqlite::memory:").await.unwrap();
+        Migrator::up(&db, None).await.unwrap();
+        assert_same(&db, workspace::Entity).await;
+        assert_same(&db, member::Entity).await;
+        assert_same(&db, token::Entity).await;
+        assert_same(&db, revocation::Entity).await;
+        assert_same(&db, event::Entity).await;
+        assert_same(&db, feed_head::Entity).await;
+    }
+}

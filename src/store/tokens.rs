@@ -22,7 +22,7 @@ use crate::domain::{
     error::Error,
     ids::{MemberId, Revision, TokenId, WorkspaceId},
     name::Name,
-    pepper::{Digest, PepperRing},
+    pepper::Digest,
     time::Timestamp,
     token::{RULES_VERSION, Revocation, Token, TokenRecord, TokenState},
 };
@@ -162,29 +162,26 @@ impl<C: ConnectionTrait> Session<C> {
         rows.iter().map(|row| record(row, now)).collect()
     }
 
-    /// A pepper outside the ring on which live tokens hang, and how many.
-    pub(super) async fn live_tokens_outside(
+    /// How many live tokens hang on each pepper.
+    pub(super) async fn count_live_by_pepper(
         &self,
-        ring: &PepperRing,
         now: Timestamp,
-    ) -> Result<Option<(String, i64)>, DbErr> {
+    ) -> Result<Vec<(String, i64)>, DbErr> {
         let pepper_id = ("t", token::Column::PepperId);
+        let count = Func::count(Expr::col(("t", token::Column::TokenId)));
         let mut query = Query::select();
         query
             .from_as("token", "t")
             .column(pepper_id)
-            .expr_as(
-                Func::count(Expr::col(("t", token::Column::TokenId))),
-                "live",
-            )
-            .and_where(Expr::col(pepper_id).is_not_in(ring.ids()))
+            .expr_as(count, "live")
             .cond_where(is_in(TokenState::Active, now))
             .group_by_col(pepper_id)
-            .limit(1);
+            .order_by(pepper_id, Order::Asc);
         join_bearer(&mut query, JoinType::InnerJoin);
-        let row = self.db.query_one(&query).await?;
-        row.map(|row| Ok((row.try_get("", "pepper_id")?, row.try_get("", "live")?)))
-            .transpose()
+        let rows = self.db.query_all(&query).await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get("", "pepper_id")?, row.try_get("", "live")?)))
+            .collect()
     }
 
     /// Whether the server replays another's log and so may be behind it.

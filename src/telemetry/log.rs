@@ -15,7 +15,7 @@ use tracing::{
 };
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
-    filter::{FilterExt, LevelFilter, filter_fn},
+    filter::{FilterExt, LevelFilter, Targets, filter_fn},
     fmt::{
         FmtContext, FormatEvent, FormatFields, MakeWriter,
         format::{Format, Writer},
@@ -27,6 +27,11 @@ use tracing_subscriber::{
 };
 
 use super::rpc;
+
+/// Targets that could show secrets, and the most that they may say whatever the directives ask for.
+///
+/// At trace, `sea_orm` tells its functions' arguments, among them the database's address with its password.
+const CAPS: [(&str, LevelFilter); 1] = [("sea_orm", LevelFilter::DEBUG)];
 
 /// Why the log's directives were refused.
 #[derive(Debug, thiserror::Error)]
@@ -81,8 +86,15 @@ where
         .event_format(format)
         .with_writer(writer)
         .with_ansi(has_colours)
-        .with_filter(filter.and(events));
+        .with_filter(filter.and(events).and(caps()));
     Ok((layer, LogHandle(handle)))
+}
+
+/// A filter beside the directives': what is logged must pass both, so no directive can lift a cap.
+fn caps() -> Targets {
+    Targets::new()
+        .with_default(LevelFilter::TRACE)
+        .with_targets(CAPS)
 }
 
 /// How a line is written.
@@ -250,6 +262,7 @@ mod tests {
         sync::{Arc, Mutex, PoisonError},
     };
 
+    use tracing::Level;
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
@@ -348,5 +361,19 @@ mod tests {
             "{line:?}"
         );
         Ok(())
+    }
+
+    #[test]
+    fn capped_targets_are_quiet_at_trace_with_all_that_is_below_them() {
+        let caps = caps();
+        for capped in [
+            "sea_orm",
+            "sea_orm::driver::sqlx_postgres",
+            "sea_orm_migration",
+        ] {
+            assert!(!caps.would_enable(capped, &Level::TRACE), "{capped}");
+            assert!(caps.would_enable(capped, &Level::DEBUG), "{capped}");
+        }
+        assert!(caps.would_enable("countersign::store", &Level::TRACE));
     }
 }

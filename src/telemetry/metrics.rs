@@ -29,6 +29,8 @@ const AUTHENTICATION_FAILURES: [&str; 3] = [
     "CREDENTIAL_INVALID",
     "CREDENTIAL_AMBIGUOUS",
 ];
+/// Refused, then applied: in the order of `false` and `true`.
+const RELOAD_OUTCOMES: [&str; 2] = ["REFUSED", "APPLIED"];
 const POOLS: [&str; 2] = ["read", "write"];
 
 /// How the database is.
@@ -67,6 +69,7 @@ pub(super) struct Metrics {
     tokens_issued: IntCounter,
     tokens_revoked: IntCounter,
     authentication_failures: IntCounterVec,
+    reloads: IntCounterVec,
     pool_open: IntGaugeVec,
     pool_idle: IntGaugeVec,
     feed_head: IntGauge,
@@ -110,6 +113,12 @@ impl Metrics {
                 "countersign_authentication_failures_total",
                 "Requests whose caller was not authenticated, by reason.",
                 &["reason"],
+            )?,
+            reloads: counters(
+                register,
+                "countersign_reloads_total",
+                "Reloads of the configuration, by what became of them.",
+                &["outcome"],
             )?,
             pool_open: gauges(
                 register,
@@ -158,6 +167,9 @@ impl Metrics {
         for reason in AUTHENTICATION_FAILURES {
             let failures = &self.authentication_failures;
             failures.get_metric_with_label_values(&[reason])?;
+        }
+        for outcome in RELOAD_OUTCOMES {
+            self.reloads.get_metric_with_label_values(&[outcome])?;
         }
         for pool in POOLS {
             self.pool_open.get_metric_with_label_values(&[pool])?;
@@ -235,6 +247,10 @@ impl Metrics {
         if AUTHENTICATION_FAILURES.contains(&reason) {
             increment(&self.authentication_failures, &[reason]);
         }
+    }
+
+    pub(super) fn count_reload(&self, is_applied: bool) {
+        increment(&self.reloads, &[RELOAD_OUTCOMES[usize::from(is_applied)]]);
     }
 
     pub(super) fn count_decision(&self, decision: Decision) {

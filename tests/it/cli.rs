@@ -1,13 +1,21 @@
-//! The command itself, as far as it needs no running service: how a wrong configuration is told, the commands that only
-//! print, and the exit codes.
+//! The command itself, through the real binary: how a wrong configuration is told, the commands that only print, those that
+//! talk to a running service, and the exit codes.
 
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot be set up should fail"
 )]
 
+mod configuration;
+mod connection;
+mod decisions;
+mod directory;
 mod fault_cases;
 mod faults;
+mod inspect;
+mod manual;
+mod person;
+mod tokens;
 
 use std::{
     fs,

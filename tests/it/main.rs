@@ -8,9 +8,18 @@
 )]
 
 mod architecture;
+mod bad_input;
+mod callers;
 mod cli;
+mod concurrency;
+mod crash;
 mod decision_table;
+mod life_cycle;
+mod migrations;
+mod permissions;
 mod readme;
+mod secrets;
+mod statements;
 mod support;
 mod telemetry;
 mod token_format;

@@ -3,13 +3,17 @@
 //! Tests go through the front door. Nothing here writes to a database behind the service's back, and nothing sleeps for
 //! a fixed time: what must be waited for is asked for, within a bound.
 
+pub(crate) mod call;
 pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod database;
+pub(crate) mod history;
 pub(crate) mod http;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod random;
 pub(crate) mod server;
+pub(crate) mod statements;
 pub(crate) mod status;
 pub(crate) mod tools;

@@ -27,9 +27,9 @@ pub struct MemberCommand {
 
 /// What to do to a member.
 pub enum MemberChange {
-    /// Make it exist with this role.
+    /// Make it exist with this role, which [`Service::parse_role`] took.
     Put(RoleName),
-    /// Give it this role.
+    /// Give it this role, which [`Service::parse_role`] took.
     SetRole(RoleName),
     /// Put it into this state.
     SetState(MemberState),
@@ -38,17 +38,21 @@ pub enum MemberChange {
 }
 
 impl Service {
-    /// Changes a member and answers it as it is then.
-    pub async fn change_member(&self, command: MemberCommand) -> Result<(Member, Revision), Error> {
-        if let MemberChange::Put(role) | MemberChange::SetRole(role) = &command.change
-            && !self.0.policy.has_role(role.as_str())
-        {
+    /// Takes the name of a role of the running policy.
+    pub fn parse_role(&self, text: &str) -> Result<RoleName, Problem> {
+        let role = RoleName::parse(text)?;
+        if !self.rules().policy.has_role(role.as_str()) {
             let problem = Problem::new(
                 ProblemReason::RoleUnknown,
                 format!("`{role}` is not a role of the policy"),
             );
-            return Err(Error::field("role", problem.with("role", role)));
+            return Err(problem.with("role", role));
         }
+        Ok(role)
+    }
+
+    /// Changes a member and answers it as it is then.
+    pub async fn change_member(&self, command: MemberCommand) -> Result<(Member, Revision), Error> {
         let done = self.0.store.mutate(command).await?;
         Ok((done.output, done.revision))
     }

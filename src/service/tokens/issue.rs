@@ -1,6 +1,6 @@
 //! Issuing a token.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{is_there, member_not_found};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         time::Timestamp,
         token::{MAX_LIVE_TOKENS, Origin, Token, TokenRecord, TokenState},
     },
-    service::Service,
+    service::{Rules, Service},
     store::{Abort, Change, Mutation, NewToken, Tx},
 };
 
@@ -41,7 +41,7 @@ pub struct IssueRequest {
     pub member: MemberKey,
     /// Under which name.
     pub name: Name,
-    /// Until when.
+    /// Until when, as [`Service::check_expiry`] took it.
     pub expiry: Expiry,
 }
 
@@ -56,24 +56,49 @@ pub struct Issued {
 }
 
 impl Service {
+    /// Takes an expiry that is ahead, and not by more than 100 years.
+    pub fn check_expiry(&self, expiry: Expiry) -> Result<Expiry, Problem> {
+        let now = self.0.clock.now();
+        let at = match expiry {
+            Expiry::Never => return Ok(expiry),
+            Expiry::At(at) => at,
+            Expiry::After(ttl) => now.plus(ttl),
+        };
+        if at <= now {
+            return Err(Problem::new(
+                ProblemReason::OutOfRange,
+                "must be in the future",
+            ));
+        }
+        if at > now.plus(MAX_LIFETIME) {
+            let limit = "36500 days";
+            let problem = Problem::new(
+                ProblemReason::OutOfRange,
+                format!("must be at most {limit} ahead"),
+            );
+            return Err(problem.with("limit", limit));
+        }
+        Ok(expiry)
+    }
+
     /// Issues a token.
     pub async fn issue_token(&self, request: IssueRequest) -> Result<Issued, Error> {
-        check_expiry(request.expiry, self.0.clock.now())?;
         let random = || -> Result<(Secret, TokenId), getrandom::Error> {
             Ok((Secret::random()?, TokenId::random()?))
         };
         let (secret, token_id) = random().map_err(Abort::from)?;
-        let pepper = self.0.ring.active();
-        let text = self.0.format.print(&secret);
+        let rules = self.rules();
+        let pepper = rules.ring.active();
+        let text = rules.format.print(&secret);
         let done = self
             .0
             .store
             .mutate(Issue {
-                service: self.clone(),
                 token_id,
                 hint: text.hint().to_owned(),
                 digest: pepper.digest(&secret),
                 pepper_id: pepper.id().to_owned(),
+                rules,
                 request,
             })
             .await?;
@@ -85,30 +110,8 @@ impl Service {
     }
 }
 
-/// An expiry that is given must be ahead, and not by more than 100 years.
-fn check_expiry(expiry: Expiry, now: Timestamp) -> Result<(), Error> {
-    let (field, at) = match expiry {
-        Expiry::Never => return Ok(()),
-        Expiry::At(at) => ("expires_at", at),
-        Expiry::After(ttl) => ("ttl", now.plus(ttl)),
-    };
-    if at <= now {
-        let problem = Problem::new(ProblemReason::OutOfRange, "must be in the future");
-        return Err(Error::field(field, problem));
-    }
-    if at > now.plus(MAX_LIFETIME) {
-        let limit = "36500 days";
-        let problem = Problem::new(
-            ProblemReason::OutOfRange,
-            format!("must be at most {limit} ahead"),
-        );
-        return Err(Error::field(field, problem.with("limit", limit)));
-    }
-    Ok(())
-}
-
 struct Issue {
-    service: Service,
+    rules: Arc<Rules>,
     token_id: TokenId,
     hint: String,
     digest: Digest,
@@ -167,7 +170,7 @@ impl Issue {
     async fn target(&self, tx: &Tx) -> Result<(Workspace, Member), Abort> {
         let key = &self.request.member;
         let not_found = || member_not_found(key);
-        let authority = self.service.authority(tx, &self.request.origin).await?;
+        let authority = self.rules.authority(tx, &self.request.origin).await?;
         authority
             .may_oversee(key)
             .map_err(|refused| refused.or_not_found(not_found()))?;

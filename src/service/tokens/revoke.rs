@@ -1,5 +1,7 @@
 //! Revoking one token.
 
+use std::sync::Arc;
+
 use super::{TokenTarget, token_not_found};
 use crate::{
     domain::{
@@ -9,7 +11,7 @@ use crate::{
         pepper::Digest,
         token::{Origin, Revocation, TokenRecord, TokenState},
     },
-    service::Service,
+    service::{Rules, Service},
     store::{Abort, Change, Mutation, Tx},
 };
 
@@ -30,13 +32,14 @@ impl Service {
         &self,
         request: RevokeRequest,
     ) -> Result<(Option<TokenRecord>, Revision), Error> {
+        let rules = self.rules();
         let digests = match &request.target {
             TokenTarget::Secret(None) => return Ok((None, self.0.store.head().await?)),
-            TokenTarget::Secret(Some(secret)) => self.0.ring.digests(secret),
+            TokenTarget::Secret(Some(secret)) => rules.ring.digests(secret),
             TokenTarget::Id(_) => Vec::new(),
         };
         let revoke = Revoke {
-            service: self.clone(),
+            rules,
             request,
             digests,
         };
@@ -46,7 +49,7 @@ impl Service {
 }
 
 struct Revoke {
-    service: Service,
+    rules: Arc<Rules>,
     request: RevokeRequest,
     digests: Vec<Digest>,
 }
@@ -103,7 +106,7 @@ impl Revoke {
         let TokenTarget::Id(id) = &self.request.target else {
             return tx.find_token_by_digest(&self.digests, tx.now()).await;
         };
-        let authority = self.service.authority(tx, &self.request.origin).await?;
+        let authority = self.rules.authority(tx, &self.request.origin).await?;
         let found = tx.find_token(id, tx.now()).await?;
         let record = found.ok_or_else(|| token_not_found(id))?;
         authority

@@ -80,13 +80,13 @@ pub(super) const IN_THE_FILE: &[(&str, usize, &str, &str)] = &[
         "tls = \"on\"",
         4,
         "tls",
-        "TLS is not supported yet: only `tls = \"off\"` is",
+        "must be `off`, or a table with `cert_file` and `key_file`",
     ),
     (
-        "tls = { cert_file = \"cert.pem\" }",
+        "tls = { cert_file = \"cert.pem\", key_file = \"key.pem\" }",
         4,
         "tls.cert_file",
-        "TLS is not supported yet: only `tls = \"off\"` is",
+        "cannot read certificates from `cert.pem`: I/O error: No such file or directory (os error 2)",
     ),
     (
         "tls = { certfile = \"cert.pem\" }",
@@ -242,12 +242,12 @@ pub(super) const OUTSIDE_THE_FILE: &[(&str, (&str, &str), &str)] = &[
     (
         "serve --listen-addr 10.0.0.1:1",
         ("", ""),
-        "tls (not set): listening on `10.0.0.1:1`, which is not loopback, needs `tls = \"off\"`, saying that the network is trusted: TLS is not supported yet",
+        "tls (not set): listening on `10.0.0.1:1`, which is not loopback, needs `tls.cert_file` and `tls.key_file`, or `tls = \"off\"` to say that the network is trusted",
     ),
     (
         "serve",
         ("COUNTERSIGN_TLS_KEY_FILE", "key.pem"),
-        "tls.key_file (COUNTERSIGN_TLS_KEY_FILE): TLS is not supported yet: only `tls = \"off\"` is",
+        "tls.cert_file (not set): must be given with the other files of TLS",
     ),
     (
         "serve",

@@ -104,21 +104,27 @@ impl TestDatabase {
     /// Every row of every table as text, to compare with what there was before.
     pub(crate) async fn dump(&self) -> String {
         let connection = self.connect().await;
+        let dump = self.dump_over(&connection).await;
+        connection.close().await.expect("the connection closes");
+        dump
+    }
+
+    /// The same, over a connection that is there already.
+    pub(crate) async fn dump_over(&self, connection: &DatabaseConnection) -> String {
         let mut dump = String::new();
         for table in TABLES {
             let query = match self.backend {
-                Backend::Sqlite => sqlite_rows(&connection, table).await,
+                Backend::Sqlite => sqlite_rows(connection, table).await,
                 Backend::Postgres => {
                     format!("SELECT row_to_json(r)::text FROM \"{table}\" r ORDER BY 1")
                 }
             };
             dump.push_str(&format!("-- {table}\n"));
-            for row in texts(&connection, query).await {
+            for row in texts(connection, query).await {
                 dump.push_str(&row);
                 dump.push('\n');
             }
         }
-        connection.close().await.expect("the connection closes");
         dump
     }
 }

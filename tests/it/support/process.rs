@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, mpsc},
     thread,
@@ -33,9 +34,11 @@ pub(crate) struct Process {
     address: SocketAddr,
     metrics_address: SocketAddr,
     log: Arc<Mutex<String>>,
+    /// What came on standard output, which `dev` answers on.
+    printed: Arc<Mutex<Vec<u8>>>,
     /// The answer of `dev --output json`.
     output: Value,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// The binary, with nothing of this process's environment but the path.
@@ -78,11 +81,16 @@ impl Process {
 
     /// `dev`, with a new embedded database.
     pub(crate) fn dev() -> Self {
+        Self::dev_at("info")
+    }
+
+    /// The same, at this level of the log.
+    pub(crate) fn dev_at(level: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let free = "127.0.0.1:0";
         let arguments = ["dev", "--output", "json", "--listen-addr", free];
-        let arguments = arguments.into_iter().chain(["--metrics-addr", free]);
-        let command = countersign(arguments, &folder);
+        let more = ["--metrics-addr", free, "--log", level];
+        let command = countersign(arguments.into_iter().chain(more), &folder);
         Self::spawn(command, folder, true)
     }
 
@@ -102,8 +110,10 @@ impl Process {
             follow(stderr.expect("a pipe"), &shared, &found, &found_metrics);
         });
         let (answer, answered) = mpsc::channel();
+        let printed = Arc::new(Mutex::new(Vec::new()));
+        let copy = Arc::clone(&printed);
         thread::spawn(move || {
-            let mut stdout = stdout.expect("a pipe");
+            let mut stdout = Copying(stdout.expect("a pipe"), copy);
             let mut values = serde_json::Deserializer::from_reader(&mut stdout).into_iter();
             if let Some(Ok(value)) = values.next() {
                 answer.send(value).ok();
@@ -130,9 +140,15 @@ impl Process {
             address,
             metrics_address,
             log,
+            printed,
             output,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Where it runs; `dev` keeps its database there.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Where it listens.
@@ -155,6 +171,11 @@ impl Process {
         self.log.lock().expect("the log").clone()
     }
 
+    /// What it printed on standard output so far.
+    pub(crate) fn printed(&self) -> Vec<u8> {
+        self.printed.lock().expect("the output").clone()
+    }
+
     /// Whoever shows this key, or none.
     pub(crate) fn client_with_key(&self, key: Option<&str>) -> Client {
         let channel: Channel = Endpoint::from_shared(format!("http://{}", self.address))
@@ -163,13 +184,50 @@ impl Process {
         Client::new(&channel, key)
     }
 
+    /// `serve` on a database from which it must refuse to: its exit code and all that it said.
+    pub(crate) fn refused(database: &TestDatabase) -> (Option<i32>, String) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("countersign.toml");
+        fs::write(&file, configuration(database, "")).expect("the file is written");
+        let mut child = countersign(
+            ["serve".as_ref(), "--config".as_ref(), file.as_os_str()],
+            &folder,
+        )
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+        let deadline = Instant::now() + PATIENCE;
+        while child.try_wait().expect("a child").is_none() {
+            if Instant::now() > deadline {
+                child.kill().expect("it serves, and must not");
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        let output = child.wait_with_output().expect("its output");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).expect("it is text");
+        (output.status.code(), said)
+    }
+
     /// Asks it to end (SIGTERM) and waits until it has, or ends it without warning (SIGKILL).
     pub(crate) fn signal(&mut self, signal: &str) -> ExitStatus {
+        self.send(signal);
+        self.wait()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn send(&self, signal: &str) {
         let sent = Command::new("kill")
             .args(["-s", signal, &self.child.id().to_string()])
             .status()
             .expect("kill runs");
         assert!(sent.success(), "the process is there to be told");
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("a child") {
@@ -186,6 +244,18 @@ impl Drop for Process {
         // It may have ended already, which is as good.
         self.child.kill().ok();
         self.child.wait().ok();
+    }
+}
+
+/// Reads, and keeps a copy of what was read.
+struct Copying<R>(R, Arc<Mutex<Vec<u8>>>);
+
+impl<R: Read> Read for Copying<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.0.read(buffer)?;
+        let mut copy = self.1.lock().expect("the output");
+        copy.extend_from_slice(&buffer[..length]);
+        Ok(length)
     }
 }
 
@@ -221,9 +291,12 @@ fn configuration(database: &TestDatabase, more: &str) -> String {
 
     let mut file = format!(
         "{more}\nlisten_addr = \"127.0.0.1:0\"\nmetrics_addr = \"127.0.0.1:0\"\n\
-         database_url = \"{}\"\npeppers = \"{PEPPER}\"\ndrain_delay = \"0s\"\n",
+         database_url = \"{}\"\npeppers = \"{PEPPER}\"\n",
         database.url()
     );
+    if !more.contains("drain_delay") {
+        file.push_str("drain_delay = \"0s\"\n");
+    }
     let all = "\"authorize\", \"tokens.issue\", \"tokens.revoke\", \"tokens.read\", \
                \"directory.read\", \"directory.write\", \"events.read\"";
     for (name, grants, acts_for) in [

@@ -14,7 +14,7 @@ use countersign::{
     },
     grpc,
     server::{self, Inputs, StartError},
-    store,
+    store::{self, Store},
     telemetry::Telemetry,
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -24,6 +24,7 @@ use super::{
     client::Client,
     clock::TestClock,
     database::{Backend, TestDatabase},
+    statements::Statements,
 };
 
 /// A caller with every grant that acts for the platform.
@@ -63,6 +64,8 @@ pub(crate) struct Setup {
     /// Where the database is reached, if not directly.
     pub(crate) database_url: Option<String>,
     pub(crate) clock: TestClock,
+    /// Told of every statement that is run while it serves.
+    pub(crate) statements: Option<Statements>,
 }
 
 impl Default for Setup {
@@ -80,6 +83,7 @@ impl Default for Setup {
             drain_delay: Duration::ZERO,
             database_url: None,
             clock: TestClock::default(),
+            statements: None,
         }
     }
 }
@@ -126,6 +130,7 @@ impl Setup {
             policy: self.policy,
             token_format: self.token_format,
             staleness_bound: Duration::from_secs(1),
+            tls: None,
             reflection: self.reflection,
             drain_delay: self.drain_delay,
             log: "info".to_owned(),
@@ -134,13 +139,22 @@ impl Setup {
         let (stop, stopped) = oneshot::channel::<()>();
         // The end of the test, which drops the sender, ends the server as well.
         let shutdown = async move { drop(stopped.await) };
+        let clock = self.clock.clock();
         let inputs = Inputs {
             grpc: listener,
             metrics: Some(metrics),
-            clock: self.clock.clock(),
+            clock: clock.clone(),
             telemetry,
+            reloads: None,
         };
-        let task = tokio::spawn(server::serve(inputs, config, shutdown));
+        let task = tokio::spawn(async move {
+            let Some(statements) = self.statements else {
+                return server::serve(inputs, config, shutdown).await;
+            };
+            let mut store = Store::open(&config.database_url, &config.peppers, clock).await?;
+            store.on_statement(move |sql| statements.add(sql));
+            server::serve_from(store, inputs, config, shutdown).await
+        });
         let channel = Endpoint::from_shared(format!("http://{address}"))
             .expect("an address")
             .connect_lazy();

@@ -1,5 +1,7 @@
 //! What an error must say.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -31,6 +33,27 @@ pub(crate) fn bad_fields(status: &Status) -> Vec<String> {
         .bad_request()
         .map_or(&[][..], |bad| &bad.field_violations);
     violations.iter().map(|bad| bad.field.clone()).collect()
+}
+
+/// Everything that a status says, in one order, to compare with what another says.
+pub(crate) fn whole(status: &Status) -> String {
+    let mut details = status.get_error_details();
+    let info = details.error_info().cloned().expect("an ErrorInfo");
+    let metadata: BTreeMap<_, _> = info.metadata.iter().collect();
+    let headers: BTreeSet<_> = status
+        .metadata()
+        .keys()
+        .map(|key| format!("{key:?}"))
+        .collect();
+    let said = format!(
+        "{:?} {} {headers:?} {} {} {metadata:?}",
+        status.code(),
+        status.message(),
+        info.domain,
+        info.reason,
+    );
+    details.set_error_info("", "", HashMap::<String, String>::new());
+    format!("{said} {details:?}")
 }
 
 #[test]

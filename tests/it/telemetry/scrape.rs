@@ -71,6 +71,10 @@ async fn everything_is_there_from_the_first_scrape(database: TestDatabase) {
             format!("countersign_authentication_failures_total{{reason=\"CREDENTIAL_{reason}\"}}");
         assert_eq!(scrape.get(&failures), Some(0.0), "{failures}");
     }
+    for outcome in ["APPLIED", "REFUSED"] {
+        let reloads = format!("countersign_reloads_total{{outcome=\"{outcome}\"}}");
+        assert_eq!(scrape.get(&reloads), Some(0.0), "{reloads}");
+    }
     for pool in ["read", "write"] {
         let open = scrape.get(&format!(
             "countersign_database_connections_open{{pool=\"{pool}\"}}"

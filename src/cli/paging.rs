@@ -1,0 +1,44 @@
+//! Lists that come in pages.
+
+use clap::Args;
+
+/// How much of a list to ask for.
+#[derive(Debug, Args)]
+pub(super) struct Paging {
+    /// At most this many at once, up to 500 [default: 50]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=500))]
+    page_size: Option<i32>,
+
+    /// Go on where an earlier answer ended, by its next_page_token
+    #[arg(long, value_name = "TOKEN", conflicts_with = "all")]
+    page_token: Option<String>,
+
+    /// Everything, however many pages it takes
+    #[arg(long)]
+    all: bool,
+}
+
+impl Paging {
+    /// As a request takes it.
+    pub(super) fn page_size(&self) -> i32 {
+        self.page_size.unwrap_or_default()
+    }
+
+    /// As the first request takes it.
+    pub(super) fn page_token(&self) -> String {
+        self.page_token.clone().unwrap_or_default()
+    }
+
+    /// Whether to go on after a page that ended with this token.
+    pub(super) fn goes_on_after(&self, next_page_token: &str) -> bool {
+        self.all && !next_page_token.is_empty()
+    }
+}
+
+/// What to say below a table that is not the end.
+pub(super) fn more(next_page_token: &str) -> String {
+    match next_page_token {
+        "" => String::new(),
+        token => format!("\nThere are more: add --all, or --page-token {token}\n"),
+    }
+}

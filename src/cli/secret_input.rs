@@ -1,0 +1,72 @@
+//! Secrets that a person hands to a command: by standard input or a file, never as an argument, because the process list
+//! shows those. They are wiped when dropped and never printed.
+
+use std::{
+    fs::File,
+    io::{IsTerminal, Read},
+    path::Path,
+};
+
+use zeroize::Zeroizing;
+
+use super::{Failure, complain};
+
+/// More than any secret, and than any header that would carry one.
+const LIMIT: usize = 64 * 1024;
+
+/// A secret as it was handed over, without outer white space.
+pub(super) struct SecretInput(Zeroizing<Vec<u8>>);
+
+impl SecretInput {
+    /// From the file, or from standard input where none is named or it is `-`. A person at a terminal is asked for a line.
+    pub(super) fn read(file: Option<&Path>) -> Result<Self, Failure> {
+        match file {
+            Some(path) if path != Path::new("-") => Self::of_file(path),
+            _ => Self::of_stdin(),
+        }
+    }
+
+    fn of_file(path: &Path) -> Result<Self, Failure> {
+        let attempt = format!("cannot read `{}`", path.display());
+        let mut file = File::open(path).map_err(|error| Failure::new(&attempt, error))?;
+        Self::gather(&mut file, false, &attempt)
+    }
+
+    fn of_stdin() -> Result<Self, Failure> {
+        let mut stdin = std::io::stdin().lock();
+        let is_asked = stdin.is_terminal();
+        if is_asked {
+            complain("Paste the token and press Enter: ");
+        }
+        Self::gather(&mut stdin, is_asked, "cannot read standard input")
+    }
+
+    /// Reads into one buffer that never grows: growing would leave copies behind that nothing wipes.
+    fn gather(from: &mut impl Read, one_line: bool, attempt: &str) -> Result<Self, Failure> {
+        let mut buffer = Zeroizing::new(vec![0; LIMIT + 1]);
+        let mut length = 0;
+        while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
+            let read = from
+                .read(rest)
+                .map_err(|error| Failure::new(attempt, error))?;
+            length += read;
+            if read == 0 || one_line && buffer[..length].ends_with(b"\n") {
+                break;
+            }
+        }
+        if length > LIMIT {
+            let message = format!("more than {LIMIT} bytes is no secret");
+            return Err(Failure::new(attempt, message));
+        }
+        buffer.truncate(length);
+        match std::str::from_utf8(&buffer) {
+            Ok(_) => Ok(Self(buffer)),
+            Err(_) => Err(Failure::new(attempt, "it is not text")),
+        }
+    }
+
+    /// The text, for the one place it belongs in.
+    pub(super) fn expose(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default().trim()
+    }
+}

@@ -1,0 +1,109 @@
+//! `countersign token`: personal access tokens, for people.
+
+mod get;
+mod inspect;
+mod issue;
+mod list;
+mod revoke;
+mod target;
+
+use clap::{Args, Subcommand};
+
+use super::{
+    Failure, call,
+    output::{Cell, Paint, Tone, instant, record, short},
+};
+use crate::pb::{Actor, Token as Record, TokenState};
+
+/// Issue, list, look at and revoke personal access tokens
+#[derive(Debug, Args)]
+pub(super) struct Token {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Issue(issue::Issue),
+    List(list::List),
+    Get(get::Get),
+    Revoke(revoke::Revoke),
+    Inspect(inspect::Inspect),
+}
+
+impl Token {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Issue(issue) => call(issue.run()),
+            Command::List(list) => call(list.run()),
+            Command::Get(get) => call(get.run()),
+            Command::Revoke(revoke) => call(revoke.run()),
+            Command::Inspect(inspect) => inspect.run(),
+        }
+    }
+}
+
+/// The member for whom the call is made.
+#[derive(Debug, Args)]
+struct ActingFor {
+    /// The member for whom this is done, where the service key acts for members
+    #[arg(long, value_name = "WORKSPACE/MEMBER", value_parser = parse_actor)]
+    actor: Option<Actor>,
+}
+
+fn parse_actor(text: &str) -> Result<Actor, String> {
+    match text.split_once('/') {
+        Some((workspace, member)) if !workspace.is_empty() && !member.is_empty() => Ok(Actor {
+            workspace_id: workspace.to_owned(),
+            member_id: member.to_owned(),
+        }),
+        _ => Err(
+            "must be the ids of workspace and member with `/` between, such as `demo/max`"
+                .to_owned(),
+        ),
+    }
+}
+
+fn actor_told(actor: &Actor) -> String {
+    format!("{}/{}", actor.workspace_id, actor.member_id)
+}
+
+fn state(token: &Record) -> Cell {
+    let state = token.state();
+    let tone = match state {
+        TokenState::Active => Tone::Good,
+        TokenState::Expired => Tone::Doubtful,
+        TokenState::Revoked => Tone::Bad,
+        TokenState::Unspecified => Tone::Plain,
+    };
+    Cell::new(short(state.as_str_name(), "TOKEN_STATE_"), tone)
+}
+
+/// What is known of a token, one thing a line.
+fn told(token: &Record, paint: Paint) -> String {
+    let mut fields: Vec<(&str, Cell)> = vec![
+        ("token", token.token_id.as_str().into()),
+        ("workspace", token.workspace_id.as_str().into()),
+        ("member", token.member_id.as_str().into()),
+        ("name", token.name.as_str().into()),
+        ("hint", format!("…{}", token.hint).into()),
+        ("state", state(token)),
+        ("created", instant(token.created_at.as_ref(), "-").into()),
+        (
+            "expires",
+            instant(token.expires_at.as_ref(), "never").into(),
+        ),
+    ];
+    if token.revoked_at.is_some() {
+        fields.push(("revoked", instant(token.revoked_at.as_ref(), "-").into()));
+    }
+    if let Some(by) = &token.revoked_by {
+        let actor = by.actor.as_ref().map(actor_told);
+        let actor = actor.map_or_else(String::new, |actor| format!(" for {actor}"));
+        fields.push(("revoked by", format!("{}{actor}", by.caller).into()));
+    }
+    if !token.revoke_reason.is_empty() {
+        fields.push(("reason", token.revoke_reason.as_str().into()));
+    }
+    record(fields, paint)
+}

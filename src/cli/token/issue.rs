@@ -1,0 +1,148 @@
+//! `countersign token issue`.
+
+use std::time::Duration;
+
+use clap::Args;
+use prost_types::Timestamp;
+
+use super::{ActingFor, told};
+use crate::{
+    cli::{
+        Failure,
+        output::{Paint, Printing, Tone, printable},
+        remote::Caller,
+    },
+    config,
+    pb::{
+        IssueTokenRequest, IssueTokenResponse, issue_token_request::Expiry,
+        token_service_client::TokenServiceClient,
+    },
+};
+
+/// Issue a token that acts as a member, and print its secret once
+///
+/// The secret is in this output and nowhere else, ever: not in a log, not in the database, not in a later answer. Needs a
+/// service key with the grant `tokens.issue`.
+///
+/// Without --ttl, --expires-at or --never the workspace's default lifetime holds, or there is none and the token never
+/// expires.
+#[derive(Debug, Args)]
+pub(super) struct Issue {
+    /// The member's workspace
+    #[arg(long, value_name = "WORKSPACE_ID")]
+    workspace: String,
+
+    /// The member the token will act as
+    #[arg(long, value_name = "MEMBER_ID")]
+    member: String,
+
+    /// A name, unique among the member's live tokens
+    #[arg(long)]
+    name: String,
+
+    #[command(flatten)]
+    expiry: ExpiryChoice,
+
+    #[command(flatten)]
+    acting_for: ActingFor,
+
+    #[command(flatten)]
+    caller: Caller,
+
+    #[command(flatten)]
+    printing: Printing,
+}
+
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct ExpiryChoice {
+    /// Expire after this time, such as `12h` or `90d`
+    #[arg(long, value_name = "DURATION", value_parser = config::duration)]
+    ttl: Option<Duration>,
+
+    /// Expire at this instant (RFC 3339), such as `2027-01-31T00:00:00Z`
+    #[arg(long, value_name = "TIME", value_parser = parse_instant)]
+    expires_at: Option<Timestamp>,
+
+    /// Never expire
+    #[arg(long)]
+    never: bool,
+}
+
+impl ExpiryChoice {
+    fn message(&self) -> Option<Expiry> {
+        let ttl = self.ttl.map(|ttl| {
+            Expiry::Ttl(prost_types::Duration {
+                seconds: i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX),
+                // A duration here is whole milliseconds.
+                nanos: i32::try_from(ttl.subsec_nanos()).unwrap_or_default(),
+            })
+        });
+        ttl.or_else(|| self.expires_at.map(Expiry::ExpiresAt))
+            .or_else(|| self.never.then_some(Expiry::Never(true)))
+    }
+}
+
+fn parse_instant(text: &str) -> Result<Timestamp, String> {
+    // A date alone, which the parser would take, says neither which end of the day nor in which place of the earth.
+    let has_time = text.len() > "2027-01-31".len();
+    text.parse().ok().filter(|_| has_time).ok_or_else(|| {
+        "must be a date, a time and an offset (RFC 3339), such as `2027-01-31T00:00:00Z`".to_owned()
+    })
+}
+
+impl Issue {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let session = self.caller.connect().await?;
+        let request = IssueTokenRequest {
+            workspace_id: self.workspace,
+            member_id: self.member,
+            name: self.name,
+            expiry: self.expiry.message(),
+            actor: self.acting_for.actor,
+            ..IssueTokenRequest::default()
+        };
+        let mut client = TokenServiceClient::new(session.channel());
+        let issued = client.issue_token(session.request(request)).await;
+        self.printing.answer(&session.answer(issued)?, text)
+    }
+}
+
+fn text(issued: &IssueTokenResponse, paint: Paint) -> String {
+    let mut text = String::with_capacity(2048);
+    if let Some(token) = &issued.token {
+        text.push_str(&told(token, paint));
+    }
+    text.push_str("\nsecret: ");
+    text.push_str(&issued.secret);
+    let warning = "Keep it now: it is shown this once and cannot be shown again.";
+    text.push_str(&format!("\n{}\n", paint.paint(Tone::Doubtful, warning)));
+    for warning in &issued.warnings {
+        let warning = format!("warning: {}", printable(&warning.message));
+        text.push_str(&format!("{}\n", paint.paint(Tone::Doubtful, &warning)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_needs_time_and_offset() {
+        let good = ["2027-01-31T00:00:00Z", "2027-01-31T01:00:00.5+01:00"];
+        for text in good {
+            assert!(parse_instant(text).is_ok(), "{text}");
+        }
+        let bad = [
+            "",
+            "2027-01-31",
+            "tomorrow",
+            "2027-13-01T00:00:00Z",
+            "1800000000",
+        ];
+        for text in bad {
+            assert!(parse_instant(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `countersign token list`.
+
+use clap::{Args, ValueEnum};
+
+use super::{ActingFor, state};
+use crate::{
+    cli::{
+        Failure,
+        output::{Printing, Table, instant},
+        paging::{Paging, more},
+        remote::Caller,
+    },
+    pb::{
+        ListTokensRequest, ListTokensResponse, TokenState, token_service_client::TokenServiceClient,
+    },
+};
+
+/// List the tokens of a workspace or of one member, newest first
+///
+/// Needs a service key with the grant `tokens.read`.
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// The workspace
+    #[arg(long, value_name = "WORKSPACE_ID")]
+    workspace: String,
+
+    /// Only this member's tokens
+    #[arg(long, value_name = "MEMBER_ID")]
+    member: Option<String>,
+
+    /// Only tokens in this state; may be given more than once, or with commas between
+    #[arg(long, value_enum, value_delimiter = ',')]
+    state: Vec<State>,
+
+    #[command(flatten)]
+    paging: Paging,
+
+    #[command(flatten)]
+    acting_for: ActingFor,
+
+    #[command(flatten)]
+    caller: Caller,
+
+    #[command(flatten)]
+    printing: Printing,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum State {
+    Active,
+    Expired,
+    Revoked,
+}
+
+impl From<State> for TokenState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Active => Self::Active,
+            State::Expired => Self::Expired,
+            State::Revoked => Self::Revoked,
+        }
+    }
+}
+
+impl List {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let session = self.caller.connect().await?;
+        let mut request = ListTokensRequest {
+            workspace_id: self.workspace,
+            member_id: self.member.unwrap_or_default(),
+            states: self
+                .state
+                .into_iter()
+                .map(|state| TokenState::from(state).into())
+                .collect(),
+            actor: self.acting_for.actor,
+            page_size: self.paging.page_size(),
+            page_token: self.paging.page_token(),
+            ..ListTokensRequest::default()
+        };
+        let mut client = TokenServiceClient::new(session.channel());
+        let mut list = ListTokensResponse::default();
+        loop {
+            let page = client.list_tokens(session.request(request.clone())).await;
+            let page = session.answer(page)?;
+            list.tokens.extend(page.tokens);
+            list.next_page_token = page.next_page_token;
+            if !self.paging.goes_on_after(&list.next_page_token) {
+                break;
+            }
+            request.page_token.clone_from(&list.next_page_token);
+        }
+        self.printing.answer(&list, |list, paint| {
+            let headings = [
+                "TOKEN", "MEMBER", "NAME", "HINT", "STATE", "CREATED", "EXPIRES",
+            ];
+            let mut table = Table::new(&headings);
+            for token in &list.tokens {
+                table.row([
+                    token.token_id.as_str().into(),
+                    token.member_id.as_str().into(),
+                    token.name.as_str().into(),
+                    token.hint.as_str().into(),
+                    state(token),
+                    instant(token.created_at.as_ref(), "-").into(),
+                    instant(token.expires_at.as_ref(), "never").into(),
+                ]);
+            }
+            table.text(paint) + &more(&list.next_page_token)
+        })
+    }
+}

@@ -1,0 +1,156 @@
+//! The configuration in effect, for people: each value with where it came from. Secrets are masked here, once.
+
+use super::{
+    Mode, Sources,
+    fault::Origin,
+    keys::{self, Key},
+    settings::Settings,
+};
+use crate::domain::{
+    caller::{ActsFor, Caller},
+    database_url::DatabaseUrl,
+    pepper::PepperRing,
+};
+
+/// What stands for a secret.
+const MASK: &str = "***";
+
+/// One value in effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Its key.
+    pub key: String,
+    /// As it may be shown: without anything secret. None: there is none.
+    pub value: Option<String>,
+    /// Where it came from.
+    pub origin: String,
+}
+
+/// Every key with the value in effect, right or wrong, then the callers. A key that another one stands for (the
+/// `database_url_file` for the `database_url`) is left out.
+pub fn show(mode: Mode, sources: &Sources) -> Vec<Shown> {
+    let settings = Settings::collect(sources);
+    let mut shown = Vec::new();
+    for key in keys::all() {
+        let given = settings.values.get(key.name);
+        let is_given_otherwise = settings
+            .values
+            .values()
+            .any(|setting| setting.key.base() == key.base() && setting.key.name != key.name);
+        let (value, origin) = match (given, key.default_told(mode)) {
+            (Some(setting), _) => (Some(masked(key, &setting.text)), setting.origin.clone()),
+            (None, _) if is_given_otherwise || key.base() != key.name => continue,
+            (None, Some(default)) => (Some(default.to_owned()), Origin::Default),
+            (None, None) => (None, Origin::Unset),
+        };
+        shown.push(Shown {
+            key: key.name.to_owned(),
+            value,
+            origin: origin.to_string(),
+        });
+    }
+    shown.extend(callers(&settings));
+    shown
+}
+
+fn masked(key: &Key, text: &str) -> String {
+    if !key.is_secret {
+        return text.to_owned();
+    }
+    match key.base() {
+        "database_url" | "database_direct_url" => {
+            DatabaseUrl::parse(text).map_or_else(|_| MASK.to_owned(), |url| url.to_string())
+        }
+        "peppers" => PepperRing::parse(text).map_or_else(
+            |_| MASK.to_owned(),
+            |ring| {
+                let ids: Vec<_> = ring.ids().map(|id| format!("{id}:{MASK}")).collect();
+                ids.join(",")
+            },
+        ),
+        _ => MASK.to_owned(),
+    }
+}
+
+fn callers(settings: &Settings) -> Vec<Shown> {
+    let origin = match &settings.callers.origin {
+        Some(Origin::File { path, .. }) => format!("the file {}", path.display()),
+        Some(origin) => origin.to_string(),
+        None => Origin::Unset.to_string(),
+    };
+    let mut shown: Vec<Shown> = Vec::new();
+    let entries = &settings.callers.entries;
+    for (_, caller) in entries {
+        let key = format!("callers.{}", caller.name);
+        if shown.iter().all(|other| other.key != key) {
+            let same = entries
+                .iter()
+                .filter(|(_, other)| other.name == caller.name);
+            shown.push(Shown {
+                key,
+                value: Some(told(caller, same.count())),
+                origin: origin.clone(),
+            });
+        }
+    }
+    if shown.is_empty() {
+        shown.push(Shown {
+            key: "callers".to_owned(),
+            value: None,
+            origin,
+        });
+    }
+    shown
+}
+
+fn told(caller: &Caller, keys: usize) -> String {
+    let grants: Vec<_> = caller.grants.iter().map(|grant| grant.as_str()).collect();
+    let acts_for = match caller.acts_for {
+        ActsFor::Members => "members",
+        ActsFor::Platform => "the platform",
+    };
+    let keys = match keys {
+        1 => "1 key".to_owned(),
+        keys => format!("{keys} keys"),
+    };
+    format!("{} for {acts_for}, {keys}", grants.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_masked_and_origins_told() {
+        let sources = Sources::of_file(
+            "c.toml",
+            "peppers = \"p1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\"\nlog = \"debug\"\n",
+        )
+        .with_variable("COUNTERSIGN_DATABASE_URL", "postgres://u:hunter2@db/n")
+        .with_variable("COUNTERSIGN_DATABASE_DIRECT_URL", "hunter2");
+        let shown = show(Mode::Serve, &sources);
+        let find = |key: &str| {
+            let row = shown.iter().find(|row| row.key == key);
+            row.map(|row| (row.value.as_deref(), row.origin.as_str()))
+        };
+        assert_eq!(
+            find("peppers"),
+            Some((Some("p1:***"), "the file c.toml, line 1"))
+        );
+        assert_eq!(
+            find("log"),
+            Some((Some("debug"), "the file c.toml, line 2"))
+        );
+        assert_eq!(
+            find("database_url"),
+            Some((Some("postgres://db/n"), "COUNTERSIGN_DATABASE_URL"))
+        );
+        assert_eq!(
+            find("database_direct_url"),
+            Some((Some("***"), "COUNTERSIGN_DATABASE_DIRECT_URL"))
+        );
+        assert_eq!(find("drain_delay"), Some((Some("2s"), "the default")));
+        assert_eq!(find("callers"), Some((None, "not set")));
+        assert_eq!(find("peppers_file"), None);
+    }
+}

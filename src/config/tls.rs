@@ -1,0 +1,91 @@
+//! TLS for the gRPC port: certificate, key and, if callers must show certificates, their authority, read from PEM files.
+
+use std::{fmt, path::Path, sync::Arc};
+
+use tokio_rustls::rustls::{
+    RootCertStore, ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    version::{TLS12, TLS13},
+};
+
+/// How the gRPC port speaks TLS. Prints nothing of itself: it holds the key.
+#[derive(Clone)]
+pub struct Tls(pub Arc<ServerConfig>);
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+/// The files, by the key that names each.
+pub(super) struct Files<'a> {
+    pub(super) cert_file: &'a str,
+    pub(super) key_file: &'a str,
+    pub(super) client_ca_file: Option<&'a str>,
+}
+
+/// What is wrong, and with the file of which key.
+pub(super) type Refused = (&'static str, String);
+
+/// Reads the files and puts them together.
+pub(super) fn load(files: &Files<'_>) -> Result<Tls, Refused> {
+    let cert_key = "tls.cert_file";
+    let chain = certificates(files.cert_file).map_err(|message| (cert_key, message))?;
+    let key = PrivateKeyDer::from_pem_file(Path::new(files.key_file)).map_err(|error| {
+        let message = format!(
+            "cannot read a private key from `{}`: {error}",
+            files.key_file
+        );
+        ("tls.key_file", message)
+    })?;
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(|error| (cert_key, error.to_string()))?;
+    let builder = match files.client_ca_file {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let verifier =
+                client_verifier(path).map_err(|message| ("tls.client_ca_file", message))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder.with_single_cert(chain, key).map_err(|error| {
+        let message = format!(
+            "does not go with the certificate `{}`: {error}",
+            files.cert_file
+        );
+        ("tls.key_file", message)
+    })?;
+    // gRPC is HTTP/2 and nothing else.
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Tls(Arc::new(config)))
+}
+
+fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let unreadable = |error| format!("cannot read certificates from `{path}`: {error}");
+    let chain = CertificateDer::pem_file_iter(Path::new(path))
+        .map_err(unreadable)?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(unreadable)?;
+    match chain.is_empty() {
+        true => Err(format!("there is no certificate in `{path}`")),
+        false => Ok(chain),
+    }
+}
+
+fn client_verifier(path: &str) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots
+            .add(certificate)
+            .map_err(|error| format!("`{path}` holds no usable authority: {error}"))?;
+    }
+    let provider = Arc::new(ring::default_provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|error| format!("`{path}` holds no usable authority: {error}"))
+}

@@ -1,0 +1,146 @@
+//! What every call passes through before its handler: a bound on how many run at once, a deadline, and errors of the
+//! transport turned into ours.
+//!
+//! They are our own because tonic's answers to the same faults carry no details and other codes.
+
+use std::{
+    future::ready,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{HeaderMap, Request, Response};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::{Code, Status, body::Body};
+use tower::{Layer, Service};
+
+use super::MAX_MESSAGE;
+use crate::domain::error::Error;
+
+/// How long a decision may take.
+const DECISION_DEADLINE: Duration = Duration::from_millis(250);
+/// How long any other call may take.
+const CALL_DEADLINE: Duration = Duration::from_secs(10);
+/// How many calls run at once. More are refused at once rather than kept waiting.
+const MAX_CALLS: usize = 1024;
+/// What our own services' paths begin with. Health and reflection have streams, which end when they end, and must answer
+/// when we are busy.
+const OURS: &str = "/countersign.v1.";
+const DECISIONS: &str = "/countersign.v1.AuthorizationService/";
+
+/// Adds the guard to a service.
+#[derive(Clone)]
+pub struct GuardLayer {
+    places: Arc<Semaphore>,
+}
+
+impl Default for GuardLayer {
+    fn default() -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(MAX_CALLS)),
+        }
+    }
+}
+
+impl<S> Layer<S> for GuardLayer {
+    type Service = Guard<S>;
+
+    fn layer(&self, inner: S) -> Guard<S> {
+        Guard {
+            inner,
+            places: Arc::clone(&self.places),
+        }
+    }
+}
+
+/// A service behind the guard.
+#[derive(Clone)]
+pub struct Guard<S> {
+    inner: S,
+    places: Arc<Semaphore>,
+}
+
+type Pending<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
+
+impl<S> Service<Request<Body>> for Guard<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pending<S::Error>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let path = request.uri().path();
+        if !path.starts_with(OURS) {
+            return Box::pin(self.inner.call(request));
+        }
+        let limit = match path.starts_with(DECISIONS) {
+            true => DECISION_DEADLINE,
+            false => CALL_DEADLINE,
+        };
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            return Box::pin(ready(Ok(answer(Error::Overloaded { limit: MAX_CALLS }))));
+        };
+        let deadline = limit.min(asked_for(request.headers()).unwrap_or(limit));
+        let call = self.inner.call(request);
+        Box::pin(run(call, deadline, place))
+    }
+}
+
+async fn run<E>(
+    call: impl Future<Output = Result<Response<Body>, E>>,
+    deadline: Duration,
+    _place: OwnedSemaphorePermit,
+) -> Result<Response<Body>, E> {
+    match tokio::time::timeout(deadline, call).await {
+        Ok(answered) => answered.map(translate),
+        Err(_) => Ok(answer(Error::DeadlineExceeded { deadline })),
+    }
+}
+
+fn answer(error: Error) -> Response<Body> {
+    Status::from(error).into_http()
+}
+
+/// The deadline that the caller sent: up to eight digits and a unit (the gRPC protocol over HTTP/2, `Timeout`).
+fn asked_for(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(number * 3600)),
+        "M" => Some(Duration::from_secs(number * 60)),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+/// Turns what tonic answers by itself, before any handler, into errors of ours. No handler answers these codes.
+fn translate(response: Response<Body>) -> Response<Body> {
+    let Some(status) = Status::from_header_map(response.headers()) else {
+        return response;
+    };
+    match status.code() {
+        // The length of a message is over the limit.
+        Code::OutOfRange => answer(Error::MessageTooLarge { limit: MAX_MESSAGE }),
+        // It is no message of the method's type. (Faults of ours are `UNAVAILABLE`, never `INTERNAL`.)
+        Code::Internal => answer(Error::MessageMalformed),
+        Code::Unimplemented if status.details().is_empty() => answer(Error::MethodUnknown),
+        _ => response,
+    }
+}

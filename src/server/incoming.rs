@@ -1,0 +1,183 @@
+//! Connections: accepted up to a limit, over TLS if so configured, each handshake bounded in time.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+use crate::config::Tls;
+
+/// How many connections are served at once. A caller needs one; more are cut off, so that memory stays bounded.
+const MAX_CONNECTIONS: usize = 4096;
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait after the system refused a connection, for want of file descriptors, say.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The TLS of new connections, which a reload replaces.
+pub(super) type SharedTls = Arc<ArcSwapOption<Tls>>;
+
+/// The connections of a listener, ready to be served. No new ones once the watch says that the server has drained.
+pub(super) fn accept(
+    listener: TcpListener,
+    tls: SharedTls,
+    mut has_drained: watch::Receiver<bool>,
+) -> mpsc::Receiver<io::Result<Connection>> {
+    let (ready, connections) = mpsc::channel(16);
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    tokio::spawn(async move {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = has_drained.wait_for(|drained| *drained) => return,
+                () = ready.closed() => return,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(error = %error, "a connection was not accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                tracing::warn!(peer = %peer, limit = MAX_CONNECTIONS, "a connection too many was cut off");
+                continue;
+            };
+            let (ready, tls) = (ready.clone(), tls.load_full());
+            // A task each, so that a slow handshake holds up nobody else.
+            tokio::spawn(async move {
+                if let Some(connection) = open(stream, peer, tls.as_deref(), place).await {
+                    // Fails when the server has stopped, and then the connection is not wanted.
+                    ready.send(Ok(connection)).await.ok();
+                }
+            });
+        }
+    });
+    connections
+}
+
+async fn open(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<&Tls>,
+    place: OwnedSemaphorePermit,
+) -> Option<Connection> {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(peer = %peer, error = %error, "small packets are delayed on a connection");
+    }
+    let info = stream.connect_info();
+    let stream = match tls {
+        None => Stream::Plain(stream),
+        Some(Tls(config)) => {
+            let handshake = TlsAcceptor::from(Arc::clone(config)).accept(stream);
+            let told = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
+                Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err(format!("it took longer than {HANDSHAKE_TIMEOUT:?}")),
+            };
+            told.inspect_err(|error| {
+                tracing::warn!(peer = %peer, error = %error, "a TLS handshake failed");
+            })
+            .ok()?
+        }
+    };
+    Some(Connection {
+        stream,
+        info,
+        _place: place,
+    })
+}
+
+/// One connection, which gives its place back when it ends.
+pub(super) struct Connection {
+    stream: Stream,
+    info: TcpConnectInfo,
+    _place: OwnedSemaphorePermit,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Connected for Connection {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        self.info.clone()
+    }
+}
+
+/// Passes a call on to whichever stream it is.
+macro_rules! either {
+    ($connection:expr, $stream:ident => $call:expr) => {
+        match &mut $connection.get_mut().stream {
+            Stream::Plain($stream) => {
+                let $stream = Pin::new($stream);
+                $call
+            }
+            Stream::Tls($stream) => {
+                let $stream = Pin::new(&mut **$stream);
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        either!(self, stream => stream.poll_read(context, buffer))
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        either!(self, stream => stream.poll_write(context, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => stream.poll_flush(context))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => stream.poll_shutdown(context))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(self, stream => stream.poll_write_vectored(context, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.stream {
+            Stream::Plain(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+}

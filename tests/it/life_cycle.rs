@@ -1,0 +1,88 @@
+//! What becomes of tokens while their members and workspaces live: demoted and promoted, suspended and reactivated,
+//! removed and added anew, deleted and created anew.
+
+mod events;
+mod expiry;
+mod model;
+mod presentation;
+mod records;
+mod restart;
+mod sequences;
+mod writes;
+
+use countersign::pb::{
+    AuthorizeResponse, DenyReason, GetTokenRequest, ListTokensRequest, Outcome, Token, TokenState,
+    get_token_request::Target, resource::Owner,
+};
+
+use crate::support::{
+    client::Client,
+    database::TestDatabase,
+    server::{PLATFORM, TestServer},
+};
+
+/// A server with the workspace `acme` and its members `ada` (admin) and `max` (member).
+async fn acme(database: &TestDatabase) -> (TestServer, Client) {
+    let server = TestServer::start(database).await;
+    let platform = server.client(PLATFORM);
+    platform.create_workspace("acme").await;
+    platform.put_member("acme", "ada", "admin").await;
+    platform.put_member("acme", "max", "member").await;
+    (server, platform)
+}
+
+/// Whether the bearer may read its own bookings: allowed, or why not.
+async fn ask_own(client: &Client, secret: &str) -> Result<AuthorizeResponse, DenyReason> {
+    let owner = Some(Owner::Bearer(true));
+    let answer = client.authorize(secret, "bookings.read", "", owner).await;
+    let decision = answer.decision.as_ref().expect("a decision");
+    match decision.outcome() {
+        Outcome::Allow => Ok(answer),
+        _ => Err(decision.reason()),
+    }
+}
+
+/// The record of a token, by its id.
+async fn get(client: &Client, token_id: &str) -> Token {
+    let request = GetTokenRequest {
+        target: Some(Target::TokenId(token_id.to_owned())),
+        ..Default::default()
+    };
+    let response = client.tokens.clone().get_token(request).await;
+    let response = response.expect("there is such a token").into_inner();
+    response.token.expect("the answer carries it")
+}
+
+/// Every token of `acme` in these states, page by page.
+async fn list(
+    client: &Client,
+    member_id: &str,
+    states: &[TokenState],
+    page_size: i32,
+) -> Vec<Token> {
+    let mut request = ListTokensRequest {
+        workspace_id: "acme".to_owned(),
+        member_id: member_id.to_owned(),
+        states: states.iter().map(|state| i32::from(*state)).collect(),
+        page_size,
+        ..Default::default()
+    };
+    let mut tokens = Vec::new();
+    loop {
+        let page = client.tokens.clone().list_tokens(request.clone()).await;
+        let page = page.expect("a page").into_inner();
+        tokens.extend(page.tokens);
+        if page.next_page_token.is_empty() {
+            return tokens;
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+/// An instant as the wire has it.
+fn instant(at: countersign::domain::time::Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: at.0.div_euclid(1000),
+        nanos: i32::try_from(at.0.rem_euclid(1000)).expect("less than a thousand") * 1_000_000,
+    }
+}

@@ -1,0 +1,44 @@
+//! Random choices that can be made again: the seed is printed, which a failed test shows, and can be given.
+
+use std::{
+    env,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// Where a seed to use again is given.
+const SEED: &str = "COUNTERSIGN_TEST_SEED";
+
+/// A sequence of choices (SplitMix64).
+pub(crate) struct Random(u64);
+
+impl Random {
+    /// A new one, with the seed that was given or one that nobody knows.
+    pub(crate) fn seeded() -> Self {
+        let seed = match env::var(SEED) {
+            Ok(seed) => seed.parse().expect("the seed is a number"),
+            Err(_) => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |time| time.as_secs() ^ u64::from(time.subsec_nanos())),
+        };
+        println!("to make the same choices again: {SEED}={seed}");
+        Self(seed)
+    }
+
+    /// Another sequence, which this one determines.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self(self.next())
+    }
+
+    /// A number below this one.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        let bound = u64::try_from(bound).expect("a small bound");
+        usize::try_from(self.next() % bound).expect("it is below the bound")
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}

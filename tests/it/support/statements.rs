@@ -1,0 +1,19 @@
+//! The statements that a server runs, counted where they are sent.
+
+use std::sync::{Arc, Mutex};
+
+/// Those since it was last asked. Clones are the same count.
+#[derive(Clone, Default)]
+pub(crate) struct Statements(Arc<Mutex<Vec<String>>>);
+
+impl Statements {
+    /// Adds one.
+    pub(crate) fn add(&self, sql: &str) {
+        self.0.lock().expect("the list").push(sql.to_owned());
+    }
+
+    /// Takes those there are.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().expect("the list"))
+    }
+}
