@@ -289,3 +289,16 @@ fn timestamp(at: Timestamp) -> prost_types::Timestamp {
         nanos: i32::try_from(at.0.rem_euclid(1000) * 1_000_000).unwrap_or(0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_has_one_name_on_the_wire_and_in_metrics() {
+        for reason in DenyReason::ALL {
+            let name = format!("DENY_REASON_{}", reason.as_str());
+            assert_eq!(deny_reason(reason).as_str_name(), name);
+        }
+    }
+}

@@ -17,7 +17,7 @@ use tracing_subscriber::{
     EnvFilter, Layer, Registry,
     filter::{FilterExt, LevelFilter, Targets, filter_fn},
     fmt::{
-        FmtContext, FormatEvent, FormatFields,
+        FmtContext, FormatEvent, FormatFields, MakeWriter,
         format::{Format, Writer},
         time::{FormatTime, SystemTime},
     },
@@ -63,18 +63,29 @@ fn parse(directives: &str) -> Result<EnvFilter, LogError> {
 pub(super) fn start(
     directives: &str,
 ) -> Result<(impl Layer<Registry> + Send + Sync + use<>, LogHandle), LogError> {
-    let (filter, handle) = reload::Layer::new(parse(directives)?);
-    // Spans are for traces: here they would cost and tell nothing.
-    let events = filter_fn(|metadata| metadata.is_event()).with_max_level_hint(LevelFilter::TRACE);
-    let is_terminal = std::io::stderr().is_terminal();
-    let format = match is_terminal {
+    let format = match std::io::stderr().is_terminal() {
         true => Line::Pretty(Format::default().with_ansi(true)),
         false => Line::Json,
     };
+    layer(directives, format, std::io::stderr)
+}
+
+fn layer<W>(
+    directives: &str,
+    format: Line,
+    writer: W,
+) -> Result<(impl Layer<Registry> + Send + Sync + use<W>, LogHandle), LogError>
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let (filter, handle) = reload::Layer::new(parse(directives)?);
+    // Spans are for traces: here they would cost and tell nothing.
+    let events = filter_fn(|metadata| !metadata.is_span()).with_max_level_hint(LevelFilter::TRACE);
+    let has_colours = matches!(format, Line::Pretty(_));
     let layer = tracing_subscriber::fmt::layer()
         .event_format(format)
-        .with_writer(std::io::stderr)
-        .with_ansi(is_terminal)
+        .with_writer(writer)
+        .with_ansi(has_colours)
         .with_filter(filter.and(events).and(caps()));
     Ok((layer, LogHandle(handle)))
 }
@@ -139,7 +150,8 @@ impl JsonFields<'_> {
     fn push(&mut self, field: &Field, value: impl fmt::Display) {
         self.0.push(',');
         push_text(self.0, field.name());
-        self.0.push_str(&format!(":{value}"));
+        self.0.push(':');
+        self.0.push_str(&value.to_string());
     }
 }
 
@@ -153,6 +165,11 @@ impl Visit for JsonFields<'_> {
         push_text(self.0, field.name());
         self.0.push(':');
         push_text(self.0, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        // Infinity and NaN are no JSON, and become null.
+        self.push(field, serde_json::Value::from(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
@@ -240,9 +257,111 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex, PoisonError},
+    };
+
     use tracing::Level;
+    use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Written {
+        /// The lines so far, which are then forgotten.
+        fn take(&self) -> String {
+            let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            String::from_utf8_lossy(&std::mem::take(&mut *written)).into_owned()
+        }
+
+        fn writer(&self) -> impl Fn() -> Self + Send + Sync + use<> {
+            let written = self.clone();
+            move || written.clone()
+        }
+    }
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            written.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn directives_can_be_replaced_and_bad_ones_change_nothing() -> Result<(), LogError> {
+        let written = Written::default();
+        let (layer, handle) = layer("warn", Line::Json, written.writer())?;
+        let said = || {
+            tracing::info!(target: "countersign::server", "info of the server");
+            tracing::warn!(target: "countersign::server", "warning of the server");
+            tracing::debug!(target: "countersign::store", "debug of the store");
+            let lines = written.take();
+            ["info of", "warning of", "debug of"].map(|line| lines.contains(line))
+        };
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            assert_eq!(said(), [false, true, false]);
+            handle.set("off,countersign::store=debug")?;
+            assert_eq!(said(), [false, false, true]);
+            assert!(handle.set("countersign=loud").is_err());
+            assert_eq!(said(), [false, false, true]);
+            handle.set("info")?;
+            assert_eq!(said(), [true, true, false]);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn a_json_line_is_json_whatever_is_logged() -> Result<(), Box<dyn std::error::Error>> {
+        let written = Written::default();
+        let (layer, _handle) = layer("info", Line::Json, written.writer())?;
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::warn!(
+                quoted = "a \"b\"\n\u{1}",
+                number = -3,
+                ratio = 0.5,
+                nothing = f64::NAN,
+                flag = true,
+                debug = ?Some("x"),
+                "hello"
+            );
+        });
+        let lines = written.take();
+        assert_eq!(lines.lines().count(), 1, "{lines}");
+        let line: serde_json::Value = serde_json::from_str(&lines)?;
+        assert_eq!(line["message"], "hello");
+        assert_eq!(line["level"], "WARN");
+        assert_eq!(line["quoted"], "a \"b\"\n\u{1}");
+        assert_eq!(line["number"], -3);
+        assert_eq!(line["ratio"], 0.5);
+        assert!(line["nothing"].is_null());
+        assert_eq!(line["flag"], true);
+        assert_eq!(line["debug"], "Some(\"x\")");
+        Ok(())
+    }
+
+    #[test]
+    fn a_pretty_line_is_one_line() -> Result<(), LogError> {
+        let written = Written::default();
+        let format = Line::Pretty(Format::default().with_ansi(false));
+        let (layer, _handle) = layer("info", format, written.writer())?;
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::warn!(target: "countersign::x", number = 1, "hello");
+        });
+        let line = written.take();
+        assert!(
+            line.ends_with(" WARN countersign::x: hello number=1\n"),
+            "{line:?}"
+        );
+        Ok(())
+    }
 
     #[test]
     fn capped_targets_are_quiet_at_trace_with_all_that_is_below_them() {

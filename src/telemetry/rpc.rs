@@ -133,10 +133,10 @@ impl<B: Body + Unpin> Body for WatchedBody<B> {
         let _entered = span.as_ref().map(Span::enter);
         let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
         let ended = match &frame {
-            Some(Ok(frame)) => match frame.trailers_ref() {
-                Some(trailers) => Some(status(trailers).unwrap_or(Code::Unknown)),
-                None => None,
-            },
+            Some(Ok(frame)) => {
+                let trailers = frame.trailers_ref();
+                trailers.map(|trailers| status(trailers).unwrap_or(Code::Unknown))
+            }
             Some(Err(_)) | None => Some(Code::Unknown),
         };
         // Recorded before the client can know that it has ended.

@@ -21,4 +21,5 @@ mod readme;
 mod secrets;
 mod statements;
 mod support;
+mod telemetry;
 mod token_format;

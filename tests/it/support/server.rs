@@ -61,6 +61,8 @@ pub(crate) struct Setup {
     pub(crate) token_format: TokenFormat,
     pub(crate) reflection: bool,
     pub(crate) drain_delay: Duration,
+    /// Where the database is reached, if not directly.
+    pub(crate) database_url: Option<String>,
     pub(crate) clock: TestClock,
     /// Told of every statement that is run while it serves.
     pub(crate) statements: Option<Statements>,
@@ -79,6 +81,7 @@ impl Default for Setup {
             token_format: TokenFormat::default(),
             reflection: true,
             drain_delay: Duration::ZERO,
+            database_url: None,
             clock: TestClock::default(),
             statements: None,
         }
@@ -116,7 +119,8 @@ impl Setup {
             .expect("a free port");
         let metrics_address = metrics.local_addr().expect("a bound port");
         let telemetry = Telemetry::new(grpc::methods()).expect("telemetry");
-        let url = DatabaseUrl::parse(database.url()).expect("an address");
+        let url = self.database_url.as_deref().unwrap_or(database.url());
+        let url = DatabaseUrl::parse(url).expect("an address");
         let config = Config {
             listen_addr: address,
             metrics_addr: metrics_address,
