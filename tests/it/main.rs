@@ -3,12 +3,13 @@
 #![expect(
     clippy::expect_used,
     clippy::panic,
-    clippy::unwrap_used,
     reason = "a test fails by panicking"
 )]
 
 mod architecture;
 mod bad_input;
+mod batches;
+mod bulk_revocation;
 mod callers;
 mod cli;
 mod concurrency;

@@ -151,14 +151,26 @@ async fn a_decision_is_explained_by_the_rule_that_made_it(database: TestDatabase
         assert_eq!(plain.explanation, None);
         assert_eq!(plain.decision, answer.decision);
     }
+}
+
+async fn acting_for_another_is_explained(database: TestDatabase) {
+    let server = TestServer::start(&database).await;
+    let platform = server.client(PLATFORM);
+    platform.create_workspace("acme").await;
+    platform.put_member("acme", "max", "member").await;
+    let max = platform.issue("acme", "max", "m", None).await.secret;
+    let all = Some(Owner::Collection(true));
     let request = AuthorizeRequest {
         context: Some(Context {
             on_behalf_of: "ada".to_owned(),
             ..Default::default()
         }),
-        ..authorize_request(&max, "bookings.read", "", all())
+        ..authorize_request(&max, "bookings.read", "", all)
     };
-    let told = explained(&service, request).await.explanation.expect("one");
+    let told = explained(&platform, request)
+        .await
+        .explanation
+        .expect("one");
     assert_eq!(
         told.rule,
         "the token acts as `max` and asks to act for another"
@@ -261,6 +273,7 @@ async fn a_bearer_is_told_everything_it_may_do(database: TestDatabase) {
 
 on_both![
     a_decision_is_explained_by_the_rule_that_made_it,
+    acting_for_another_is_explained,
     nothing_is_explained_of_a_token_that_is_no_good,
     a_bearer_is_told_everything_it_may_do,
 ];

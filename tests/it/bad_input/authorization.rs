@@ -1,7 +1,8 @@
 //! Bad requests to AuthorizationService: what the calling service controls. What the bearer controls is never an error.
 
 use countersign::pb::{
-    AuthorizeRequest, Context, ListPermissionsRequest, Resource, resource::Owner,
+    AuthorizeRequest, BatchAuthorizeRequest, BatchMode, Check, Context, ListPermissionsRequest,
+    Resource, resource::Owner,
 };
 use tonic::Code;
 
@@ -24,10 +25,32 @@ pub(super) fn cases(world: &World) -> Vec<Case> {
         "context.client_ip",
         context(|context| context.client_ip = "192.0.2.1".to_owned()),
     ));
-    cases.push(unbuilt(
-        "context.min_revision",
-        context(|context| context.min_revision = "1".to_owned()),
+    for odd in [
+        "1",
+        "1-",
+        "-1-0123456789abcdef",
+        "1-0123456789ABCDEF",
+        "1-0123456789abcde",
+        "latest",
+    ] {
+        let mut request = world.ask(|_| {});
+        request.context.get_or_insert_default().min_revision = odd.to_owned();
+        cases.push(invalid(
+            format!("min_revision `{odd}`"),
+            request,
+            MALFORMED,
+            &["context.min_revision"],
+        ));
+    }
+    let mut request = world.ask(|_| {});
+    request.context.get_or_insert_default().min_revision = "9999-0123456789abcdef".to_owned();
+    cases.push(refused(
+        "min_revision of another feed",
+        request,
+        Code::FailedPrecondition,
+        "REVISION_UNKNOWN",
     ));
+    cases.extend(batches(world));
     cases.push(unbuilt(
         "context.client_ip",
         ListPermissionsRequest {
@@ -249,6 +272,57 @@ fn several(world: &World) -> Vec<Case> {
             AuthorizeRequest::default(),
             REQUIRED,
             &["action", "resource.workspace_id"],
+        ),
+    ]
+}
+
+fn batches(world: &World) -> Vec<Case> {
+    let batch = |spoil: fn(&mut BatchAuthorizeRequest)| {
+        let ask = world.ask(|_| {});
+        let mut request = BatchAuthorizeRequest {
+            token: ask.token,
+            checks: vec![Check {
+                action: ask.action,
+                resource: ask.resource,
+            }],
+            context: None,
+            mode: BatchMode::All.into(),
+        };
+        spoil(&mut request);
+        request
+    };
+    let many = |request: &mut BatchAuthorizeRequest, number| {
+        request.checks = vec![request.checks[0].clone(); number];
+    };
+    vec![
+        invalid(
+            "no check",
+            batch(|r| r.checks.clear()),
+            REQUIRED,
+            &["checks"],
+        ),
+        invalid(
+            "1,001 checks",
+            {
+                let mut request = batch(|_| {});
+                many(&mut request, 1001);
+                request
+            },
+            TOO_LONG,
+            &["checks"],
+        ),
+        invalid("no mode", batch(|r| r.mode = 0), MALFORMED, &["mode"]),
+        invalid("a mode of 99", batch(|r| r.mode = 99), MALFORMED, &["mode"]),
+        invalid(
+            "the second check is bad in two ways",
+            batch(|r| {
+                let mut check = r.checks[0].clone();
+                check.action = "Odd".to_owned();
+                check.resource = Some(Resource::default());
+                r.checks.push(check);
+            }),
+            MALFORMED,
+            &["checks[1].action", "checks[1].resource.workspace_id"],
         ),
     ]
 }

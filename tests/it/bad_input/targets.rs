@@ -2,16 +2,22 @@
 
 use countersign::pb::{
     Actor, GetTokenRequest, IssueTokenRequest, ListTokensRequest, RevokeTokenRequest,
-    get_token_request::Target as GetTarget,
+    RevokeTokensRequest, get_token_request::Target as GetTarget,
 };
 use tonic::Code;
 
-use super::{Case, refused, world::World};
+use super::{Case, REQUIRED, invalid, refused, unbuilt, world::World};
 use crate::support::client::{issue_request, revoke_request};
 
 const UNKNOWN_TOKEN: &str = "tok_0000000000000000000000";
 
 pub(super) fn cases(world: &World) -> Vec<Case> {
+    let mut cases = targets(world);
+    cases.extend(bulk());
+    cases
+}
+
+fn targets(world: &World) -> Vec<Case> {
     let issue = |workspace_id, member_id| issue_request(workspace_id, member_id, "fresh", None);
     let named = |name: &str| world.issue(|request| request.name = name.to_owned());
     let list = |workspace_id: &str, member_id: &str| ListTokensRequest {
@@ -104,4 +110,47 @@ pub(super) fn cases(world: &World) -> Vec<Case> {
             "MEMBER_NOT_FOUND",
         ),
     ]
+}
+
+/// Of every token of a member or of a workspace.
+fn bulk() -> Vec<Case> {
+    vec![
+        refused(
+            "all of an unknown member",
+            revoke_all("acme", "nobody"),
+            Code::NotFound,
+            "MEMBER_NOT_FOUND",
+        ),
+        refused(
+            "all of an unknown workspace",
+            revoke_all("nowhere", ""),
+            Code::NotFound,
+            "WORKSPACE_NOT_FOUND",
+        ),
+        invalid(
+            "all of nobody, for a reason that is none",
+            RevokeTokensRequest {
+                reason: "\0".to_owned(),
+                member_id: "m m".to_owned(),
+                ..Default::default()
+            },
+            REQUIRED,
+            &["workspace_id", "member_id", "reason"],
+        ),
+        unbuilt(
+            "wait_for_replicas",
+            RevokeTokensRequest {
+                wait_for_replicas: true,
+                ..revoke_all("acme", "max")
+            },
+        ),
+    ]
+}
+
+fn revoke_all(workspace_id: &str, member_id: &str) -> RevokeTokensRequest {
+    RevokeTokensRequest {
+        workspace_id: workspace_id.to_owned(),
+        member_id: member_id.to_owned(),
+        ..Default::default()
+    }
 }

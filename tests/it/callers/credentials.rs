@@ -5,11 +5,11 @@ use std::{collections::BTreeSet, sync::Arc};
 use countersign::{
     domain::caller::{ActsFor, Callers, Grant, KeyDigest},
     pb::{
-        AuthorizeRequest, CreateWorkspaceRequest, DeleteWorkspaceRequest, GetMemberRequest,
-        GetTokenRequest, GetWorkspaceRequest, IssueTokenRequest, ListEventsRequest,
-        ListMembersRequest, ListPermissionsRequest, ListTokensRequest, ListWorkspacesRequest,
-        PutMemberRequest, RemoveMemberRequest, RevokeTokenRequest, SetMemberRoleRequest,
-        SetMemberStateRequest, UpdateWorkspaceRequest,
+        AuthorizeRequest, BatchAuthorizeRequest, CreateWorkspaceRequest, DeleteWorkspaceRequest,
+        GetMemberRequest, GetTokenRequest, GetWorkspaceRequest, IssueTokenRequest,
+        ListEventsRequest, ListMembersRequest, ListPermissionsRequest, ListTokensRequest,
+        ListWorkspacesRequest, PutMemberRequest, RemoveMemberRequest, RevokeTokenRequest,
+        RevokeTokensRequest, SetMemberRoleRequest, SetMemberStateRequest, UpdateWorkspaceRequest,
     },
 };
 use tonic::{
@@ -32,7 +32,9 @@ const AUTHORIZATION: &str = "authorization";
 fn every_call() -> Vec<Call> {
     vec![
         AuthorizeRequest::default().into(),
+        BatchAuthorizeRequest::default().into(),
         ListPermissionsRequest::default().into(),
+        RevokeTokensRequest::default().into(),
         IssueTokenRequest::default().into(),
         RevokeTokenRequest::default().into(),
         GetTokenRequest::default().into(),

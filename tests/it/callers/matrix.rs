@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 
 use countersign::pb::{
-    CreateWorkspaceRequest, DeleteWorkspaceRequest, GetMemberRequest, GetTokenRequest,
-    GetWorkspaceRequest, ListEventsRequest, ListMembersRequest, ListPermissionsRequest,
-    ListTokensRequest, ListWorkspacesRequest, PutMemberRequest, RemoveMemberRequest,
-    RevokeTokenRequest, SetMemberRoleRequest, SetMemberStateRequest, TokenState,
-    UpdateWorkspaceRequest, get_token_request::Target as GetTarget, resource::Owner,
+    BatchAuthorizeRequest, BatchMode, Check, CreateWorkspaceRequest, DeleteWorkspaceRequest,
+    GetMemberRequest, GetTokenRequest, GetWorkspaceRequest, ListEventsRequest, ListMembersRequest,
+    ListPermissionsRequest, ListTokensRequest, ListWorkspacesRequest, PutMemberRequest,
+    RemoveMemberRequest, Resource, RevokeTokenRequest, RevokeTokensRequest, SetMemberRoleRequest,
+    SetMemberStateRequest, TokenState, UpdateWorkspaceRequest,
+    get_token_request::Target as GetTarget, resource::Owner,
     revoke_token_request::Target as RevokeTarget,
 };
 use tonic::{Code, Status};
@@ -28,6 +29,7 @@ use crate::support::{
 const ADMITTED: &str = "
 call              authorize issue revoke read directory.read directory.write events.read
 Authorize         yes       -     -      -    -              -               -
+BatchAuthorize    yes       -     -      -    -              -               -
 ListPermissions   yes       -     -      -    -              -               -
 IssueToken        -         yes   -      -    -              -               -
 RevokeToken/id    -         -     yes    -    -              -               -
@@ -48,6 +50,8 @@ SetMemberRole     -         -     -      -    -              yes             -
 SetMemberState    -         -     -      -    -              yes             -
 RemoveMember      -         -     -      -    -              yes             -
 ListEvents        -         -     -      -    -              -               yes
+RevokeTokens/member -       -     yes    -    -              -               -
+RevokeTokens/all  -         -     yes    -    -              -               -
 ";
 
 /// What an admitted caller is answered, by whom it acts for and the actor it names: `ok`; `required`, for an actor is;
@@ -68,6 +72,10 @@ ListTokens/member  members  required ok   ok        hidden hidden    hidden  hid
 ListTokens/member  platform ok       ok   ok        hidden hidden    hidden  hidden  hidden
 ListTokens/all     members  required ok   ok        ok     hidden    hidden  hidden  hidden
 ListTokens/all     platform ok       ok   ok        ok     hidden    hidden  hidden  hidden
+RevokeTokens/member members  required ok   ok       hidden hidden    hidden  hidden  hidden
+RevokeTokens/member platform ok       ok   ok       hidden hidden    hidden  hidden  hidden
+RevokeTokens/all members  required forbidden ok   forbidden hidden hidden  hidden  hidden
+RevokeTokens/all platform ok       forbidden ok   forbidden hidden hidden  hidden  hidden
 ";
 
 /// Whose tokens `ListTokens` without a member shows, which is not the same for all that it answers.
@@ -162,6 +170,18 @@ fn call(pair: &Pair, target: &Target) -> Call {
         "Authorize" => authorize_request(
             &target.secret, "bookings.read", "acme", Some(Owner::OwnerId("max".to_owned())),
         ).into(),
+        "BatchAuthorize" => BatchAuthorizeRequest {
+            token: target.secret.clone(), mode: BatchMode::All.into(), context: None,
+            checks: vec![Check { action: "bookings.read".to_owned(), resource: Some(Resource {
+                owner: Some(Owner::Bearer(true)), ..Default::default()
+            }) }],
+        }.into(),
+        "RevokeTokens/member" => RevokeTokensRequest {
+            workspace_id: workspace_id(), member_id: member_id(), actor, ..Default::default()
+        }.into(),
+        "RevokeTokens/all" => RevokeTokensRequest {
+            workspace_id: workspace_id(), actor, ..Default::default()
+        }.into(),
         "ListPermissions" => ListPermissionsRequest { token: target.secret.clone(), context: None }.into(),
         "IssueToken" => {
             let mut request = issue_request(target.workspace_id, target.member_id, &fresh(), None);
@@ -215,8 +235,8 @@ async fn exactly_the_permitted_pairs_of_caller_and_actor_pass(database: TestData
     world.platform.put_member("other", "toy", "member").await;
     world.platform.put_member("other", "doomed", "member").await;
     let pairs = pairs();
-    // 18 callers; 7 calls of TokenService, three of its RPCs in two forms, with 8 actors; and 14 without.
-    assert_eq!(pairs.len(), 18 * (7 * 8 + 14));
+    // 18 callers; 9 calls of TokenService, four of its RPCs in two forms, with 8 actors; and 15 without.
+    assert_eq!(pairs.len(), 18 * (9 * 8 + 15));
     let (permitted, refused): (Vec<_>, Vec<_>) =
         pairs.into_iter().partition(|pair| pair.expected == "ok");
     println!("{} permitted, {} refused", permitted.len(), refused.len());
@@ -307,7 +327,7 @@ async fn assert_refused(world: &World, pair: &Pair, status: &Status, number: usi
 
 /// The same call by the platform itself, for what really does not exist.
 fn missing(pair: &Pair, number: usize) -> (Pair, Target) {
-    let whole_workspace = pair.call == "ListTokens/all";
+    let whole_workspace = pair.call.ends_with("/all");
     let target = Target {
         token_id: "tok_0000000000000000000000".to_owned(),
         secret: String::new(),
@@ -330,21 +350,9 @@ async fn assert_passed(world: &World, pair: &Pair, target: &Target, answer: Answ
         Answer::RevokeToken(answer) => {
             let is_told = pair.call == "RevokeToken/id" || may_read;
             assert_eq!(answer.token.is_some(), is_told, "{name}");
-            let get = GetTokenRequest {
-                target: Some(GetTarget::TokenId(target.token_id.clone())),
-                actor: None,
-            };
-            let token = world.platform.tokens.clone().get_token(get).await;
-            let token = token
-                .expect("it is there")
-                .into_inner()
-                .token
-                .expect("a token");
-            assert_eq!(token.state(), TokenState::Revoked, "{name}");
-            let by = token.revoked_by.expect("somebody revoked it");
-            assert_eq!(by.caller, caller_name(pair.grants, pair.acts_for), "{name}");
-            assert_eq!(by.actor, actor(pair.actor), "{name}");
+            assert_revoked(world, pair, target).await;
         }
+        Answer::RevokeTokens(_) => assert_revoked(world, pair, target).await,
         Answer::GetToken(answer) => {
             let id = answer.token.map(|token| token.token_id);
             assert_eq!(id, may_read.then(|| target.token_id.clone()), "{name}");
@@ -363,6 +371,24 @@ async fn assert_passed(world: &World, pair: &Pair, target: &Target, answer: Answ
         }
         other => assert!(other.encoded_len() > 0, "{name}: an empty answer"),
     }
+}
+
+async fn assert_revoked(world: &World, pair: &Pair, target: &Target) {
+    let name = pair.name();
+    let get = GetTokenRequest {
+        target: Some(GetTarget::TokenId(target.token_id.clone())),
+        actor: None,
+    };
+    let answer = world.platform.tokens.clone().get_token(get).await;
+    let token = answer
+        .expect("it is there")
+        .into_inner()
+        .token
+        .expect("a token");
+    assert_eq!(token.state(), TokenState::Revoked, "{name}");
+    let by = token.revoked_by.expect("somebody revoked it");
+    assert_eq!(by.caller, caller_name(pair.grants, pair.acts_for), "{name}");
+    assert_eq!(by.actor, actor(pair.actor), "{name}");
 }
 
 async fn an_actor_without_standing_of_its_own_is_hidden_from_itself(database: TestDatabase) {

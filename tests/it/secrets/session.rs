@@ -6,13 +6,13 @@ mod bad;
 use std::{collections::BTreeSet, fmt::Debug};
 
 use countersign::pb::{
-    self, CreateWorkspaceRequest, DeleteWorkspaceRequest, GetMemberRequest, GetTokenRequest,
-    GetWorkspaceRequest, ListEventsRequest, ListMembersRequest, ListPermissionsRequest,
-    ListTokensRequest, ListWorkspacesRequest, MemberState, PutMemberRequest, RemoveMemberRequest,
-    RevokeTokenRequest, SetMemberRoleRequest, SetMemberStateRequest, UpdateWorkspaceRequest,
-    get_token_request, resource::Owner, revoke_token_request,
+    self, BatchAuthorizeRequest, CreateWorkspaceRequest, DeleteWorkspaceRequest, GetMemberRequest,
+    GetTokenRequest, GetWorkspaceRequest, ListEventsRequest, ListMembersRequest,
+    ListPermissionsRequest, ListTokensRequest, ListWorkspacesRequest, MemberState,
+    PutMemberRequest, RemoveMemberRequest, RevokeTokenRequest, RevokeTokensRequest,
+    SetMemberRoleRequest, SetMemberStateRequest, UpdateWorkspaceRequest, get_token_request,
+    resource::Owner, revoke_token_request,
 };
-use prost::Message;
 use tonic::{Request, Response, Status, metadata::KeyAndValueRef};
 
 use super::search;
@@ -175,6 +175,21 @@ impl Session {
             let request = self.request(request, authorization);
             let done = decisions.list_permissions(request).await;
             self.hear("ListPermissions", done);
+            let request = BatchAuthorizeRequest {
+                token: token.to_owned(),
+                checks: vec![pb::Check {
+                    action: "bookings.read".to_owned(),
+                    resource: Some(pb::Resource {
+                        owner: Some(Owner::Bearer(true)),
+                        ..Default::default()
+                    }),
+                }],
+                context: None,
+                mode: pb::BatchMode::All.into(),
+            };
+            let request = self.request(request, authorization);
+            let done = decisions.batch_authorize(request).await;
+            self.hear("BatchAuthorize", done);
         }
         let by_id = GetTokenRequest {
             target: Some(get_token_request::Target::TokenId(token_id.clone())),
@@ -197,6 +212,14 @@ impl Session {
             let done = tokens.revoke_token(request).await;
             self.hear("RevokeToken", done);
         }
+        let request = RevokeTokensRequest {
+            workspace_id: workspace_id.to_owned(),
+            reason: "the end".to_owned(),
+            ..Default::default()
+        };
+        let request = self.request(request, authorization);
+        let done = tokens.revoke_tokens(request).await;
+        self.hear("RevokeTokens", done);
         let request = self.request(ListEventsRequest::default(), authorization);
         let done = events.list_events(request).await;
         self.hear("ListEvents", done);

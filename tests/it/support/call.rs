@@ -83,9 +83,11 @@ macro_rules! rpcs {
 
 rpcs! {
     Authorize, AuthorizeRequest, AuthorizeResponse => AuthorizationServiceClient.authorize;
+    BatchAuthorize, BatchAuthorizeRequest, BatchAuthorizeResponse => AuthorizationServiceClient.batch_authorize;
     ListPermissions, ListPermissionsRequest, ListPermissionsResponse => AuthorizationServiceClient.list_permissions;
     IssueToken, IssueTokenRequest, IssueTokenResponse => TokenServiceClient.issue_token;
     RevokeToken, RevokeTokenRequest, RevokeTokenResponse => TokenServiceClient.revoke_token;
+    RevokeTokens, RevokeTokensRequest, RevokeTokensResponse => TokenServiceClient.revoke_tokens;
     GetToken, GetTokenRequest, GetTokenResponse => TokenServiceClient.get_token;
     ListTokens, ListTokensRequest, ListTokensResponse => TokenServiceClient.list_tokens;
     CreateWorkspace, CreateWorkspaceRequest, CreateWorkspaceResponse => DirectoryServiceClient.create_workspace;
