@@ -20,6 +20,7 @@ mod permissions;
 mod policy;
 mod reload;
 mod remote;
+mod restore_guard;
 mod secret_input;
 mod serve;
 mod shutdown;
@@ -72,6 +73,7 @@ enum Command {
     Policy(policy::Policy),
     Key(key::Key),
     Pepper(pepper::Pepper),
+    RestoreGuard(restore_guard::RestoreGuard),
     Token(token::Token),
     Member(member::Member),
     Workspace(workspace::Workspace),
@@ -123,6 +125,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Policy(policy) => policy.run(),
         Command::Key(key) => key.run(),
         Command::Pepper(pepper) => call(pepper.run()),
+        Command::RestoreGuard(guard) => block_on(guard.run()),
         Command::Token(token) => token.run(),
         Command::Member(member) => member.run(),
         Command::Workspace(workspace) => workspace.run(),

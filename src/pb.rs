@@ -2,6 +2,7 @@
 
 #![expect(
     clippy::allow_attributes,
+    clippy::large_enum_variant,
     clippy::too_many_lines,
     reason = "generated code"
 )]

@@ -109,7 +109,7 @@ pub async fn serve_from(
     // Drained: no new connection from then on.
     let (drained, mut has_drained) = watch::channel(false);
     let connections = incoming::accept(inputs.grpc, Arc::clone(&tls), has_drained.clone());
-    let readiness = telemetry.clone();
+    let (readiness, watched) = (telemetry.clone(), service.clone());
     let drain_delay = fixed.drain_delay;
     let drain = async move {
         shutdown.await;
@@ -119,6 +119,7 @@ pub async fn serve_from(
             .set_service_status("", ServingStatus::NotServing)
             .await;
         tokio::time::sleep(drain_delay).await;
+        watched.stop_watches();
         drained.send_replace(true);
     };
     let reloader = Reloader::new(service, gate, tls, telemetry.clone(), fixed);

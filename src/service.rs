@@ -13,6 +13,8 @@ pub use authorize::{BatchVerdict, Explained, Permissions, Principal, Verdict};
 pub use directory::{
     MemberChange, MemberCommand, WorkspaceChange, WorkspaceCommand, WorkspaceUpdate,
 };
+use events::Watchers;
+pub use events::{EventWatch, Watched};
 pub use tokens::{
     Expiry, IssueRequest, Issued, ListRequest, RevokeAllRequest, RevokeRequest, TokenTarget,
     cursor_after,
@@ -40,6 +42,7 @@ struct Parts {
     store: Store,
     rules: ArcSwap<Rules>,
     clock: Clock,
+    watchers: Watchers,
 }
 
 /// What a reload replaces. Each request is answered under the rules that it began with, never under a mix.
@@ -77,6 +80,7 @@ impl Service {
             store,
             rules: ArcSwap::from_pointee(rules),
             clock,
+            watchers: Watchers::default(),
         }))
     }
 

@@ -155,6 +155,18 @@ pub enum Error {
         /// As asked for.
         revision: String,
     },
+    /// A watcher of events did not read for too long.
+    #[error("the watcher did not keep up: watch again after `{revision}`")]
+    WatcherTooSlow {
+        /// The last that was sent.
+        revision: String,
+    },
+    /// As many watch as may.
+    #[error("too many watchers: at most {limit} on one server")]
+    TooManyWatchers {
+        /// How many may watch.
+        limit: usize,
+    },
     /// As many calls are running as may.
     #[error("too many calls at once: at most {limit} run")]
     Overloaded {
@@ -219,6 +231,8 @@ impl Error {
             }
             Self::TooManyRequests { .. }
             | Self::Overloaded { .. }
+            | Self::WatcherTooSlow { .. }
+            | Self::TooManyWatchers { .. }
             | Self::MessageTooLarge { .. } => Code::ResourceExhausted,
             Self::DeadlineExceeded { .. } => Code::DeadlineExceeded,
             Self::Unavailable | Self::OutcomeUnknown | Self::NewerRulesNeeded => Code::Unavailable,
@@ -250,6 +264,8 @@ impl Error {
             Self::CredentialAmbiguous => "CREDENTIAL_AMBIGUOUS",
             Self::TooManyRequests { .. } => "TOO_MANY_REQUESTS",
             Self::RevisionUnknown { .. } => "REVISION_UNKNOWN",
+            Self::WatcherTooSlow { .. } => "WATCHER_TOO_SLOW",
+            Self::TooManyWatchers { .. } => "TOO_MANY_WATCHERS",
             Self::Overloaded { .. } => "OVERLOADED",
             Self::DeadlineExceeded { .. } => "DEADLINE_EXCEEDED",
             Self::MessageTooLarge { .. } => "MESSAGE_TOO_LARGE",
@@ -289,7 +305,9 @@ impl Error {
             Self::MemberSuspended { member_id } | Self::MemberRemoved { member_id } => {
                 vec![("member_id", member_id.clone())]
             }
-            Self::RevisionUnknown { revision } => vec![("revision", revision.clone())],
+            Self::RevisionUnknown { revision } | Self::WatcherTooSlow { revision } => {
+                vec![("revision", revision.clone())]
+            }
             Self::EtagMismatch { etag } => vec![("etag", etag.clone())],
             Self::ActorNotPermitted { actor_id } => vec![("actor_id", actor_id.clone())],
             Self::GrantMissing { caller, grant } => {
@@ -298,7 +316,9 @@ impl Error {
             Self::TooManyRequests { per_second, .. } => {
                 vec![("per_second", per_second.to_string())]
             }
-            Self::Overloaded { limit } | Self::MessageTooLarge { limit } => {
+            Self::Overloaded { limit }
+            | Self::TooManyWatchers { limit }
+            | Self::MessageTooLarge { limit } => {
                 vec![("limit", limit.to_string())]
             }
             Self::DeadlineExceeded { deadline } => vec![("deadline", format!("{deadline:?}"))],

@@ -57,6 +57,14 @@ impl Fields {
         })
     }
 
+    /// A workspace that may be left out (`Some(None)`).
+    pub(super) fn optional_workspace(&mut self, id: &str) -> Option<Option<WorkspaceId>> {
+        match id.is_empty() {
+            true => Some(None),
+            false => self.read("workspace_id", WorkspaceId::parse(id)).map(Some),
+        }
+    }
+
     /// A member that may be left out (`Some(None)`).
     pub(super) fn optional_member(&mut self, member_id: &str) -> Option<Option<MemberId>> {
         match member_id.is_empty() {

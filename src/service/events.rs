@@ -1,5 +1,10 @@
 //! The audit trail.
 
+mod watch;
+
+pub(super) use watch::Watchers;
+pub use watch::{EventWatch, Watched};
+
 use super::{Page, PageRequest, Service};
 use crate::domain::{error::Error, event::Event, ids::WorkspaceId};
 

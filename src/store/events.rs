@@ -17,6 +17,18 @@ impl<C: ConnectionTrait> Session<C> {
             .transpose()
     }
 
+    /// Up to `limit` changes from this position on, with the position itself first: whoever reads on from there sees whether
+    /// the feed is still the one that it knows.
+    #[tracing::instrument(skip_all, name = "store.read_feed")]
+    pub async fn read_feed(&self, from: i64, limit: u64) -> Result<Vec<Event>, Abort> {
+        let query = event::Entity::find()
+            .filter(event::Column::Revision.gte(from))
+            .order_by_asc(event::Column::Revision)
+            .limit(limit);
+        let rows = query.all(&self.db).await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
     /// Up to `limit` events, newest first, below the revision named.
     #[tracing::instrument(skip_all, name = "store.list_events")]
     pub async fn list_events(

@@ -165,6 +165,25 @@ impl<C: ConnectionTrait> Session<C> {
         rows.iter().map(|row| record(row, now)).collect()
     }
 
+    /// How many live tokens a workspace has.
+    pub async fn count_live_tokens_of(
+        &self,
+        workspace_id: &WorkspaceId,
+        now: Timestamp,
+    ) -> Result<u64, Abort> {
+        let token_id = Expr::col(("t", token::Column::TokenId));
+        let mut query = Query::select();
+        query
+            .from_as("token", "t")
+            .expr_as(Func::count(token_id), "live")
+            .and_where(Expr::col(("t", token::Column::WorkspaceId)).eq(workspace_id.as_str()))
+            .cond_where(is_in(TokenState::Active, now));
+        join_bearer(&mut query, JoinType::InnerJoin);
+        let row = self.db.query_one(&query).await?;
+        let live: i64 = row.map_or(Ok(0), |row| row.try_get("", "live"))?;
+        Ok(u64::try_from(live).unwrap_or(0))
+    }
+
     /// How many live tokens hang on each pepper.
     pub(super) async fn count_live_by_pepper(
         &self,

@@ -36,6 +36,13 @@ impl Service {
         };
         Ok(self.0.store.mutate(revoke).await?.revision)
     }
+
+    /// How many live tokens a workspace has.
+    pub async fn count_live_tokens(&self, workspace_id: &WorkspaceId) -> Result<u64, Error> {
+        let now = self.0.clock.now();
+        let session = self.0.store.read();
+        Ok(session.count_live_tokens_of(workspace_id, now).await?)
+    }
 }
 
 struct RevokeAll {

@@ -104,7 +104,7 @@ rpcs! {
     ListEvents, ListEventsRequest, ListEventsResponse => EventServiceClient.list_events;
 }
 
-/// The names of all the RPCs that the API describes.
+/// The names of all the RPCs with one answer that the API describes.
 pub(crate) fn rpcs() -> BTreeSet<String> {
     let files = prost_types::FileDescriptorSet::decode(pb::FILE_DESCRIPTOR_SET);
     let files = files.expect("the descriptors are whole").file;
@@ -113,7 +113,8 @@ pub(crate) fn rpcs() -> BTreeSet<String> {
         .filter(|file| file.package() == "countersign.v1");
     let services = ours.flat_map(|file| &file.service);
     let methods = services.flat_map(|service| &service.method);
-    methods.map(|method| method.name().to_owned()).collect()
+    let unary = methods.filter(|method| !method.server_streaming());
+    unary.map(|method| method.name().to_owned()).collect()
 }
 
 /// The metadata in which the caller of this name shows its key.
