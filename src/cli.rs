@@ -116,7 +116,7 @@ impl From<Faults> for Failure {
 }
 
 /// Runs a command to its end.
-pub fn run(cli: Cli) -> ExitCode {
+fn run(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(serve) => block_on(serve.run()),
         Command::Dev(dev) => block_on(dev.run()),
@@ -155,15 +155,32 @@ fn fail(message: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Tells what is wrong with a command line, or prints the help or the version that it asks for.
-pub fn refuse(error: &clap::Error) -> ExitCode {
-    let text = error.to_string();
-    if error.use_stderr() && SECRETS.iter().any(|secret| text.contains(secret)) {
+/// Runs what the command line asks for.
+pub fn main() -> ExitCode {
+    // Before anything is parsed, so that no message can repeat it.
+    if std::env::args_os().any(|argument| holds_secret(&argument.to_string_lossy())) {
         return fail(
             "a secret stands on the command line, where the process list shows it: give it by standard input or a file",
             USAGE,
         );
     }
+    match Cli::try_parse() {
+        Ok(command) => run(command),
+        Err(error) => refuse(&error),
+    }
+}
+
+/// Whether a text holds a token or a service key, or most of one. Less is a prefix, which may be told.
+fn holds_secret(text: &str) -> bool {
+    const TELLING: usize = 20;
+    SECRETS.iter().any(|head| {
+        let mut rests = text.split(head).skip(1);
+        rests.any(|rest| rest.bytes().take_while(u8::is_ascii_alphanumeric).count() >= TELLING)
+    })
+}
+
+/// Tells what is wrong with a command line, or prints the help or the version that it asks for.
+fn refuse(error: &clap::Error) -> ExitCode {
     match (error.print(), error.use_stderr()) {
         (Ok(()), false) => ExitCode::SUCCESS,
         (Err(_), false) => ExitCode::from(FAILED),

@@ -1,13 +1,7 @@
-//! The `countersign` command: parse, run, exit code.
+//! The `countersign` command.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use countersign::cli::{self, Cli};
-
 fn main() -> ExitCode {
-    match Cli::try_parse() {
-        Ok(command) => cli::run(command),
-        Err(error) => cli::refuse(&error),
-    }
+    countersign::cli::main()
 }

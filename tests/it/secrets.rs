@@ -2,6 +2,7 @@
 //! not in a message's `Debug`, not in the database.
 
 mod commands;
+mod everything;
 mod search;
 mod session;
 

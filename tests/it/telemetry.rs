@@ -4,5 +4,5 @@ mod counts;
 mod logs;
 mod probes;
 mod scrape;
-mod sink;
+pub(crate) mod sink;
 mod traces;
