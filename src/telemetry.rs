@@ -102,6 +102,11 @@ impl Telemetry {
         })))
     }
 
+    /// Whether [`Self::set_log`] would take these directives.
+    pub fn check_log(directives: &str) -> Result<(), LogError> {
+        log::check(directives)
+    }
+
     /// Replaces the log's directives from now on.
     pub fn set_log(&self, directives: &str) -> Result<(), LogError> {
         match &self.0.log {

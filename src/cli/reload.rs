@@ -20,18 +20,19 @@ use crate::{
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Watches from now on. `flags` are those that the process was started with; they still override what the files say.
-pub(super) fn watch(flags: FlagValues) -> Result<mpsc::Receiver<Reload>, Failure> {
+/// `files` is the fingerprint of what it was started from.
+pub(super) fn watch(flags: FlagValues, files: String) -> Result<mpsc::Receiver<Reload>, Failure> {
     let hang_up = signal(SignalKind::hangup())
         .map_err(|error| Failure::new("cannot catch signals", error))?;
     let (send, reloads) = mpsc::channel(1);
-    tokio::spawn(run(flags, hang_up, send));
+    tokio::spawn(run(flags, files, hang_up, send));
     Ok(reloads)
 }
 
-async fn run(flags: FlagValues, mut hang_up: Signal, send: mpsc::Sender<Reload>) {
+async fn run(flags: FlagValues, files: String, mut hang_up: Signal, send: mpsc::Sender<Reload>) {
     let mut looks = interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut last = fingerprint(&flags).await;
+    let mut last = Some(files);
     loop {
         let is_asked = tokio::select! {
             () = send.closed() => return,

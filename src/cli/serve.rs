@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 
 use clap::Args;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::mpsc};
 
 use super::{Failure, reload, shutdown};
 use crate::{
-    config::{self, Config, FlagValues, Mode, ServeFlags, Sources},
+    config::{self, Config, Mode, ServeFlags, Sources},
     domain::time::Clock,
     grpc,
-    server::{self, Inputs},
+    server::{self, Inputs, Reload},
     telemetry::Telemetry,
 };
 
@@ -34,18 +34,27 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let flags = self.flags.0;
-        let config = config::load(Mode::Serve, &Sources::gather(flags.clone())?)?;
+        let sources = Sources::gather(flags.clone())?;
+        // Before the files are read, so that no change to them is missed.
+        let files = config::fingerprint(&sources);
+        let config = config::load(Mode::Serve, &sources)?;
         let telemetry = install_telemetry(&config)?;
-        let served = serve(config, flags, telemetry.clone()).await;
+        // Before anything is logged: whoever learns from the log that this runs may send SIGHUP.
+        let reloads = reload::watch(flags, files)?;
+        let served = serve(config, reloads, telemetry.clone()).await;
         telemetry.flush().await;
         served
     }
 }
 
-async fn serve(config: Config, flags: FlagValues, telemetry: Telemetry) -> Result<(), Failure> {
+async fn serve(
+    config: Config,
+    reloads: mpsc::Receiver<Reload>,
+    telemetry: Telemetry,
+) -> Result<(), Failure> {
     let signal = shutdown::on_signal()?;
     let mut inputs = bind(&config, telemetry).await?;
-    inputs.reloads = Some(reload::watch(flags)?);
+    inputs.reloads = Some(reloads);
     server::serve(inputs, config, signal)
         .await
         .map_err(|error| Failure::Failed(error.to_string()))

@@ -102,6 +102,24 @@ impl PepperRing {
         self.0.iter().map(Pepper::id)
     }
 
+    /// Whether it verifies all that the other does: it has every pepper of it, with the same key.
+    pub fn includes(&self, other: &Self) -> bool {
+        other.0.iter().all(|pepper| self.has(pepper))
+    }
+
+    /// The id of a pepper that has another key in the other ring.
+    pub fn changed_in<'a>(&self, other: &'a Self) -> Option<&'a str> {
+        let is_changed =
+            |pepper: &&Pepper| self.ids().any(|id| id == pepper.id) && !self.has(pepper);
+        other.0.iter().find(is_changed).map(Pepper::id)
+    }
+
+    fn has(&self, pepper: &Pepper) -> bool {
+        self.0
+            .iter()
+            .any(|own| own.id == pepper.id && own.key == pepper.key)
+    }
+
     /// What a secret may be stored as: its digest under each pepper.
     pub fn digests(&self, secret: &Secret) -> Vec<Digest> {
         self.0.iter().map(|pepper| pepper.digest(secret)).collect()

@@ -1,6 +1,6 @@
 //! Going on under another configuration: rules, callers, certificate and log levels change together, or nothing does.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -30,8 +30,9 @@ pub(super) struct Replaceable {
 }
 
 /// What stays as it was at start.
-#[derive(PartialEq)]
 pub(super) struct Fixed {
+    listen_addr: SocketAddr,
+    metrics_addr: SocketAddr,
     database_url: DatabaseUrl,
     database_direct_url: DatabaseUrl,
     staleness_bound: Duration,
@@ -40,9 +41,34 @@ pub(super) struct Fixed {
     speaks_tls: bool,
 }
 
-/// The two parts of a configuration. (Addresses are not looked at: port 0 is another one each time.)
+impl Fixed {
+    /// The keys in which another configuration differs.
+    fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let differs = [
+            ("listen_addr", self.listen_addr != other.listen_addr),
+            ("metrics_addr", self.metrics_addr != other.metrics_addr),
+            ("database_url", self.database_url != other.database_url),
+            (
+                "database_direct_url",
+                self.database_direct_url != other.database_direct_url,
+            ),
+            (
+                "staleness_bound",
+                self.staleness_bound != other.staleness_bound,
+            ),
+            ("reflection", self.reflection != other.reflection),
+            ("drain_delay", self.drain_delay != other.drain_delay),
+        ];
+        let differing = differs.into_iter().filter(|(_, differs)| *differs);
+        differing.map(|(key, _)| key).collect()
+    }
+}
+
+/// The two parts of a configuration.
 pub(super) fn split(config: Config) -> (Replaceable, Fixed) {
     let fixed = Fixed {
+        listen_addr: config.listen_addr,
+        metrics_addr: config.metrics_addr,
         database_url: config.database_url,
         database_direct_url: config.database_direct_url,
         staleness_bound: config.staleness_bound,
@@ -116,24 +142,25 @@ impl Reloader {
         if fixed.speaks_tls != self.fixed.speaks_tls {
             return Err("whether TLS is spoken changes at a restart only".to_owned());
         }
-        if fixed != self.fixed {
-            tracing::warn!(
-                "`database_url`, `database_direct_url`, `staleness_bound`, `reflection` and `drain_delay` change at a \
-                 restart only"
-            );
-        }
-        self.telemetry
-            .set_log(&new.log)
-            .map_err(|error| error.to_string())?;
         let hash = new.rules.policy.hash().to_owned();
+        Telemetry::check_log(&new.log).map_err(|error| error.to_string())?;
         self.service
             .replace_rules(new.rules)
             .await
             .map_err(|error| error.to_string())?;
+        // Nothing is refused from here on.
+        if let Err(error) = self.telemetry.set_log(&new.log) {
+            tracing::error!(error = %error, "the log goes on as it was");
+        }
         self.telemetry.set_policy(&hash);
         self.gate.replace_callers(new.callers);
         self.tls.store(new.tls.map(Arc::new));
         tracing::info!(policy.hash = %hash, "the configuration was reloaded");
+        let differences = self.fixed.differences(&fixed);
+        if !differences.is_empty() {
+            let keys = differences.join("`, `");
+            tracing::warn!("`{keys}` changed, which counts only after a restart");
+        }
         Ok(())
     }
 }

@@ -48,6 +48,9 @@ pub enum StoreError {
         /// How many.
         live: i64,
     },
+    /// A pepper in use would get another key under its id.
+    #[error("the pepper `{0}` has another key than the running one: give a new pepper a new id")]
+    PepperChanged(String),
     /// The database failed while it was open.
     #[error("the database failed: {0}")]
     Unreadable(DbErr),

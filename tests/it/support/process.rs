@@ -79,6 +79,12 @@ impl Process {
         Self::spawn(command, folder, false)
     }
 
+    /// `serve` in this folder, with these arguments besides: the configuration is the test's own.
+    pub(crate) fn serve_in(folder: TempDir, arguments: &[&str]) -> Self {
+        let command = countersign([&["serve"], arguments].concat(), &folder);
+        Self::spawn(command, folder, false)
+    }
+
     /// `dev`, with a new embedded database.
     pub(crate) fn dev() -> Self {
         Self::dev_at("info")

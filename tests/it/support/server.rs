@@ -13,11 +13,15 @@ use countersign::{
         secret::TokenFormat,
     },
     grpc,
-    server::{self, Inputs, StartError},
+    server::{self, Inputs, Reload, StartError},
     store::{self, Store},
     telemetry::Telemetry,
 };
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
 use tonic::transport::{Channel, Endpoint};
 
 use super::{
@@ -121,11 +125,52 @@ impl Setup {
         let telemetry = Telemetry::new(grpc::methods()).expect("telemetry");
         let url = self.database_url.as_deref().unwrap_or(database.url());
         let url = DatabaseUrl::parse(url).expect("an address");
-        let config = Config {
-            listen_addr: address,
-            metrics_addr: metrics_address,
-            database_url: url.clone(),
-            database_direct_url: url,
+        let (clock, statements) = (self.clock.clone(), self.statements.clone());
+        let place = Place {
+            address,
+            metrics_address,
+            url,
+        };
+        let config = self.config(&place);
+        let (stop, stopped) = oneshot::channel::<()>();
+        // The end of the test, which drops the sender, ends the server as well.
+        let shutdown = async move { drop(stopped.await) };
+        let (reloads, reloading) = mpsc::channel(1);
+        let inputs = Inputs {
+            grpc: listener,
+            metrics: Some(metrics),
+            clock: clock.clock(),
+            telemetry,
+            reloads: Some(reloading),
+        };
+        let task = tokio::spawn(async move {
+            let Some(statements) = statements else {
+                return server::serve(inputs, config, shutdown).await;
+            };
+            let clock = inputs.clock.clone();
+            let mut store = Store::open(&config.database_url, &config.peppers, clock).await?;
+            store.on_statement(move |sql| statements.add(sql));
+            server::serve_from(store, inputs, config, shutdown).await
+        });
+        let channel = Endpoint::from_shared(format!("http://{address}"))
+            .expect("an address")
+            .connect_lazy();
+        TestServer {
+            place,
+            clock,
+            channel,
+            reloads,
+            stop,
+            task,
+        }
+    }
+
+    fn config(self, place: &Place) -> Config {
+        Config {
+            listen_addr: place.address,
+            metrics_addr: place.metrics_address,
+            database_url: place.url.clone(),
+            database_direct_url: place.url.clone(),
             peppers: PepperRing::parse(&self.peppers).expect("peppers"),
             policy: self.policy,
             token_format: self.token_format,
@@ -135,46 +180,23 @@ impl Setup {
             drain_delay: self.drain_delay,
             log: "info".to_owned(),
             callers: self.callers,
-        };
-        let (stop, stopped) = oneshot::channel::<()>();
-        // The end of the test, which drops the sender, ends the server as well.
-        let shutdown = async move { drop(stopped.await) };
-        let clock = self.clock.clock();
-        let inputs = Inputs {
-            grpc: listener,
-            metrics: Some(metrics),
-            clock: clock.clone(),
-            telemetry,
-            reloads: None,
-        };
-        let task = tokio::spawn(async move {
-            let Some(statements) = self.statements else {
-                return server::serve(inputs, config, shutdown).await;
-            };
-            let mut store = Store::open(&config.database_url, &config.peppers, clock).await?;
-            store.on_statement(move |sql| statements.add(sql));
-            server::serve_from(store, inputs, config, shutdown).await
-        });
-        let channel = Endpoint::from_shared(format!("http://{address}"))
-            .expect("an address")
-            .connect_lazy();
-        TestServer {
-            address,
-            metrics_address,
-            clock: self.clock,
-            channel,
-            stop,
-            task,
         }
     }
 }
 
-/// A server that runs until it is stopped or dropped.
-pub(crate) struct TestServer {
+/// What every configuration of one server has in common.
+struct Place {
     address: SocketAddr,
     metrics_address: SocketAddr,
+    url: DatabaseUrl,
+}
+
+/// A server that runs until it is stopped or dropped.
+pub(crate) struct TestServer {
+    place: Place,
     clock: TestClock,
     channel: Channel,
+    reloads: mpsc::Sender<Reload>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), StartError>>,
 }
@@ -187,12 +209,12 @@ impl TestServer {
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.place.address
     }
 
     /// Where its metrics are.
     pub(crate) fn metrics_address(&self) -> SocketAddr {
-        self.metrics_address
+        self.place.metrics_address
     }
 
     /// Its clock.
@@ -213,6 +235,18 @@ impl TestServer {
     /// Its connection, to add metadata of one's own.
     pub(crate) fn channel(&self) -> Channel {
         self.channel.clone()
+    }
+
+    /// Goes on as this setup says, or as before: false. Its clock and its statements stay those that it was started with.
+    pub(crate) async fn reload(&self, setup: Setup) -> bool {
+        let (applied, is_applied) = oneshot::channel();
+        let reload = Reload {
+            config: Ok(setup.config(&self.place)),
+            applied: Some(applied),
+        };
+        let sent = self.reloads.send(reload).await;
+        assert!(sent.is_ok(), "the server runs");
+        is_applied.await.expect("the server tells")
     }
 
     /// Stops it gracefully. Its result, so that a failed start can be looked at.

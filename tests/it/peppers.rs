@@ -1,0 +1,5 @@
+//! Rotating a pepper without a restart, with replicas in both states of every step, and what tells how far it is.
+
+mod rotation;
+mod status;
+mod too_early;
