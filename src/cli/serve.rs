@@ -10,7 +10,7 @@ use crate::{
     config::{self, Config, FlagValues, Mode, ServeFlags, Sources},
     domain::time::Clock,
     grpc,
-    server::{self, Inputs},
+    server::{self, Inputs, Limits},
     telemetry::Telemetry,
 };
 
@@ -69,6 +69,7 @@ pub(super) async fn bind(config: &Config, telemetry: Telemetry) -> Result<Inputs
         metrics: Some(metrics),
         clock: Clock::system(),
         telemetry,
+        limits: Limits::default(),
         reloads: None,
     })
 }

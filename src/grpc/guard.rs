@@ -19,28 +19,44 @@ use tower::{Layer, Service};
 use super::MAX_MESSAGE;
 use crate::domain::error::Error;
 
-/// How long a decision may take.
-const DECISION_DEADLINE: Duration = Duration::from_millis(250);
-/// How long any other call may take.
-const CALL_DEADLINE: Duration = Duration::from_secs(10);
-/// How many calls run at once. More are refused at once rather than kept waiting.
-const MAX_CALLS: usize = 1024;
 /// What our own services' paths begin with. Health and reflection have streams, which end when they end, and must answer
 /// when we are busy.
 const OURS: &str = "/countersign.v1.";
 const DECISIONS: &str = "/countersign.v1.AuthorizationService/";
 
+/// How many calls run, and for how long.
+#[derive(Debug, Clone)]
+pub struct CallLimits {
+    /// How many run at once. More are refused at once rather than kept waiting.
+    pub at_once: usize,
+    /// How long a decision may take.
+    pub decision_deadline: Duration,
+    /// How long any other call may take.
+    pub other_deadline: Duration,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self {
+            at_once: 1024,
+            decision_deadline: Duration::from_millis(250),
+            other_deadline: Duration::from_secs(10),
+        }
+    }
+}
+
 /// Adds the guard to a service.
 #[derive(Clone)]
 pub struct GuardLayer {
+    limits: CallLimits,
     places: Arc<Semaphore>,
 }
 
-impl Default for GuardLayer {
-    fn default() -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(MAX_CALLS)),
-        }
+impl GuardLayer {
+    /// One for all connections of a server.
+    pub fn new(limits: CallLimits) -> Self {
+        let places = Arc::new(Semaphore::new(limits.at_once));
+        Self { limits, places }
     }
 }
 
@@ -50,7 +66,7 @@ impl<S> Layer<S> for GuardLayer {
     fn layer(&self, inner: S) -> Guard<S> {
         Guard {
             inner,
-            places: Arc::clone(&self.places),
+            guard: self.clone(),
         }
     }
 }
@@ -59,7 +75,7 @@ impl<S> Layer<S> for GuardLayer {
 #[derive(Clone)]
 pub struct Guard<S> {
     inner: S,
-    places: Arc<Semaphore>,
+    guard: GuardLayer,
 }
 
 type Pending<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
@@ -83,12 +99,14 @@ where
         if !path.starts_with(OURS) {
             return Box::pin(self.inner.call(request));
         }
+        let GuardLayer { limits, places } = &self.guard;
         let limit = match path.starts_with(DECISIONS) {
-            true => DECISION_DEADLINE,
-            false => CALL_DEADLINE,
+            true => limits.decision_deadline,
+            false => limits.other_deadline,
         };
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            return Box::pin(ready(Ok(answer(Error::Overloaded { limit: MAX_CALLS }))));
+        let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+            let limit = limits.at_once;
+            return Box::pin(ready(Ok(answer(Error::Overloaded { limit }))));
         };
         let deadline = limit.min(asked_for(request.headers()).unwrap_or(limit));
         let call = self.inner.call(request);

@@ -13,7 +13,7 @@ use countersign::{
         secret::TokenFormat,
     },
     grpc,
-    server::{self, Inputs, StartError},
+    server::{self, Inputs, Limits, StartError},
     store::{self, Store},
     telemetry::Telemetry,
 };
@@ -62,6 +62,7 @@ pub(crate) struct Setup {
     pub(crate) reflection: bool,
     pub(crate) drain_delay: Duration,
     pub(crate) clock: TestClock,
+    pub(crate) limits: Limits,
     /// Told of every statement that is run while it serves.
     pub(crate) statements: Option<Statements>,
 }
@@ -80,6 +81,7 @@ impl Default for Setup {
             reflection: true,
             drain_delay: Duration::ZERO,
             clock: TestClock::default(),
+            limits: Limits::default(),
             statements: None,
         }
     }
@@ -141,6 +143,7 @@ impl Setup {
             metrics: Some(metrics),
             clock: clock.clone(),
             telemetry,
+            limits: self.limits,
             reloads: None,
         };
         let task = tokio::spawn(async move {
