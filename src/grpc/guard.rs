@@ -45,6 +45,9 @@ impl Default for CallLimits {
     }
 }
 
+/// How tonic tells in which ways a message may be compressed.
+const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+
 /// Adds the guard to a service.
 #[derive(Clone)]
 pub struct GuardLayer {
@@ -97,7 +100,8 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path();
         if !path.starts_with(OURS) {
-            return Box::pin(self.inner.call(request));
+            let call = self.inner.call(request);
+            return Box::pin(async move { call.await.map(translate_unknown) });
         }
         let GuardLayer { limits, places } = &self.guard;
         let limit = match path.starts_with(DECISIONS) {
@@ -158,7 +162,26 @@ fn translate(response: Response<Body>) -> Response<Body> {
         Code::OutOfRange => answer(Error::MessageTooLarge { limit: MAX_MESSAGE }),
         // It is no message of the method's type. (Faults of ours are `UNAVAILABLE`, never `INTERNAL`.)
         Code::Internal => answer(Error::MessageMalformed),
-        Code::Unimplemented if status.details().is_empty() => answer(Error::MethodUnknown),
+        _ => translate_unknown(response),
+    }
+}
+
+/// The same for what nobody here knows, whosever service it would be of.
+fn translate_unknown(response: Response<Body>) -> Response<Body> {
+    let headers = response.headers();
+    let Some(status) = Status::from_header_map(headers) else {
+        return response;
+    };
+    match (status.code(), headers.get(ACCEPT_ENCODING)) {
+        (Code::Unimplemented, _) if !status.details().is_empty() => response,
+        // The message is compressed in a way that is not among these.
+        (Code::Unimplemented, Some(accepted)) => {
+            let accepted = accepted.clone();
+            let mut refused = answer(Error::EncodingNotSupported);
+            refused.headers_mut().insert(ACCEPT_ENCODING, accepted);
+            refused
+        }
+        (Code::Unimplemented, None) => answer(Error::MethodUnknown),
         _ => response,
     }
 }
