@@ -17,7 +17,7 @@ mod token_service;
 use std::sync::Arc;
 
 pub use gate::Gate;
-pub use guard::GuardLayer;
+pub use guard::{CallLimits, GuardLayer};
 pub use methods::methods;
 pub use reflection::reflection;
 

@@ -1,6 +1,7 @@
 //! Where everything meets: `serve` takes bound listeners, a configuration and a shutdown, and returns when all is drained.
 
 mod incoming;
+mod limits;
 mod reload;
 
 use std::{sync::Arc, time::Duration};
@@ -15,8 +16,8 @@ use tonic::{service::Routes, transport::Server};
 use tonic_health::ServingStatus;
 use tower::layer::util::{Identity, Stack};
 
-pub use self::reload::Reload;
 use self::reload::Reloader;
+pub use self::{limits::Limits, reload::Reload};
 use crate::{
     config::Config,
     domain::{caller::Callers, error::Error, time::Clock},
@@ -28,18 +29,6 @@ use crate::{
 
 /// How long calls in flight have, once no new ones are taken, before they are cut off.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
-/// How many calls one connection may have open at once.
-const MAX_STREAMS: u32 = 256;
-/// How large the headers of a call may be together, in bytes.
-const MAX_HEADERS: u32 = 16 << 10;
-/// How long a connection may be silent before it is asked whether it is still there, and how long the answer may take.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// After how long a connection is told to go away, so that callers spread over replicas that were added. Each process adds
-/// up to a tenth, so that not all do so at once; and calls in flight have their time to end.
-const CONNECTION_AGE: Duration = Duration::from_secs(10 * 60);
-const CONNECTION_GRACE: Duration = Duration::from_secs(30);
-
 /// What a server is given beside its configuration.
 pub struct Inputs {
     /// Where gRPC is served.
@@ -50,6 +39,8 @@ pub struct Inputs {
     pub clock: Clock,
     /// What it tells of itself.
     pub telemetry: Telemetry,
+    /// How much it takes on.
+    pub limits: Limits,
     /// New configurations, if they may come.
     pub reloads: Option<mpsc::Receiver<Reload>>,
 }
@@ -108,7 +99,9 @@ pub async fn serve_from(
     }
     // Drained: no new connection from then on.
     let (drained, mut has_drained) = watch::channel(false);
-    let connections = incoming::accept(inputs.grpc, Arc::clone(&tls), has_drained.clone());
+    let limits = inputs.limits.with_jitter();
+    let shared_tls = Arc::clone(&tls);
+    let connections = incoming::accept(inputs.grpc, shared_tls, &limits, has_drained.clone());
     let (readiness, watched) = (telemetry.clone(), service.clone());
     let drain_delay = fixed.drain_delay;
     let drain = async move {
@@ -125,7 +118,7 @@ pub async fn serve_from(
     let reloader = Reloader::new(service, gate, tls, telemetry.clone(), fixed);
     let reloading = tokio::spawn(reloader.run(inputs.reloads));
     telemetry.set_ready(true);
-    let serving = transport(&telemetry)
+    let serving = transport(&limits, &telemetry)
         .add_routes(routes)
         .serve_with_incoming_shutdown(ReceiverStream::new(connections), drain);
     let deadline = async {
@@ -145,26 +138,20 @@ pub async fn serve_from(
 }
 
 /// HTTP/2 with its limits, and the layers that every call passes.
-fn transport(telemetry: &Telemetry) -> Server<Stack<GuardLayer, Stack<RpcLayer, Identity>>> {
+fn transport(
+    limits: &Limits,
+    telemetry: &Telemetry,
+) -> Server<Stack<GuardLayer, Stack<RpcLayer, Identity>>> {
     Server::builder()
-        .max_concurrent_streams(MAX_STREAMS)
-        .http2_max_header_list_size(MAX_HEADERS)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_connection_age(CONNECTION_AGE + jitter(CONNECTION_AGE / 10))
-        .max_connection_age_grace(CONNECTION_GRACE)
+        .max_concurrent_streams(limits.streams)
+        .http2_max_header_list_size(limits.headers)
+        .http2_keepalive_interval(Some(limits.keepalive_interval))
+        .http2_keepalive_timeout(Some(limits.keepalive_timeout))
+        // With a grace of tonic's, nobody would be told to go away, only cut: the connections themselves see to its end.
+        .max_connection_age(limits.connection_age)
         // The outermost, so that what the guard refuses is told of too.
         .layer(telemetry.rpc_layer())
-        .layer(GuardLayer::default())
-}
-
-/// Up to this long, differently in each process.
-fn jitter(most: Duration) -> Duration {
-    let mut byte = [0];
-    match getrandom::fill(&mut byte) {
-        Ok(()) => most * u32::from(byte[0]) / 255,
-        Err(_) => Duration::ZERO,
-    }
+        .layer(GuardLayer::new(limits.calls.clone()))
 }
 
 fn gate(callers: Callers, clock: Clock, telemetry: &Telemetry) -> Arc<Gate> {

@@ -10,7 +10,7 @@ use crate::{
     config::{self, Config, Mode, ServeFlags, Sources},
     domain::time::Clock,
     grpc,
-    server::{self, Inputs, Reload},
+    server::{self, Inputs, Limits, Reload},
     telemetry::Telemetry,
 };
 
@@ -78,6 +78,7 @@ pub(super) async fn bind(config: &Config, telemetry: Telemetry) -> Result<Inputs
         metrics: Some(metrics),
         clock: Clock::system(),
         telemetry,
+        limits: Limits::default(),
         reloads: None,
     })
 }

@@ -254,8 +254,10 @@ impl Loader {
         };
         match tls::load(&files) {
             Ok(tls) => Some(Some(tls)),
-            Err((key, message)) => {
-                self.fault(key, message);
+            Err(refused) => {
+                for (key, message) in refused {
+                    self.fault(key, message);
+                }
                 None
             }
         }

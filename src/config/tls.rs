@@ -30,29 +30,42 @@ pub(super) struct Files<'a> {
 /// What is wrong, and with the file of which key.
 pub(super) type Refused = (&'static str, String);
 
-/// Reads the files and puts them together.
-pub(super) fn load(files: &Files<'_>) -> Result<Tls, Refused> {
-    let cert_key = "tls.cert_file";
-    let chain = certificates(files.cert_file).map_err(|message| (cert_key, message))?;
+/// Reads the files and puts them together. Whatever is wrong with any of them is told.
+pub(super) fn load(files: &Files<'_>) -> Result<Tls, Vec<Refused>> {
+    let chain = certificates(files.cert_file).map_err(|message| ("tls.cert_file", message));
     let key = PrivateKeyDer::from_pem_file(Path::new(files.key_file)).map_err(|error| {
         let message = format!(
             "cannot read a private key from `{}`: {error}",
             files.key_file
         );
         ("tls.key_file", message)
-    })?;
+    });
+    let verifier = match files.client_ca_file.map(client_verifier) {
+        None => Ok(WebPkiClientVerifier::no_client_auth()),
+        Some(verifier) => verifier.map_err(|message| ("tls.client_ca_file", message)),
+    };
+    match (chain, key, verifier) {
+        (Ok(chain), Ok(key), Ok(verifier)) => {
+            put_together(files, chain, key, verifier).map_err(|refused| vec![refused])
+        }
+        (chain, key, verifier) => Err([chain.err(), key.err(), verifier.err()]
+            .into_iter()
+            .flatten()
+            .collect()),
+    }
+}
+
+fn put_together(
+    files: &Files<'_>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    verifier: Arc<dyn ClientCertVerifier>,
+) -> Result<Tls, Refused> {
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13, &TLS12])
-        .map_err(|error| (cert_key, error.to_string()))?;
-    let builder = match files.client_ca_file {
-        None => builder.with_no_client_auth(),
-        Some(path) => {
-            let verifier =
-                client_verifier(path).map_err(|message| ("tls.client_ca_file", message))?;
-            builder.with_client_cert_verifier(verifier)
-        }
-    };
+        .map_err(|error| ("tls.cert_file", error.to_string()))?
+        .with_client_cert_verifier(verifier);
     let mut config = builder.with_single_cert(chain, key).map_err(|error| {
         let message = format!(
             "does not go with the certificate `{}`: {error}",

@@ -188,6 +188,9 @@ pub enum Error {
     /// The request cannot be decoded.
     #[error("the message is not one of this method")]
     MessageMalformed,
+    /// The request is compressed.
+    #[error("compressed messages are not supported: send them as they are")]
+    EncodingNotSupported,
     /// There is no such method.
     #[error("there is no such method")]
     MethodUnknown,
@@ -213,7 +216,9 @@ impl Error {
         match self {
             Self::Invalid(_) => Code::InvalidArgument,
             Self::MessageMalformed => Code::InvalidArgument,
-            Self::NotSupported { .. } | Self::MethodUnknown => Code::Unimplemented,
+            Self::NotSupported { .. } | Self::EncodingNotSupported | Self::MethodUnknown => {
+                Code::Unimplemented
+            }
             Self::WorkspaceNotFound { .. }
             | Self::MemberNotFound { .. }
             | Self::TokenNotFound { .. } => Code::NotFound,
@@ -270,6 +275,7 @@ impl Error {
             Self::DeadlineExceeded { .. } => "DEADLINE_EXCEEDED",
             Self::MessageTooLarge { .. } => "MESSAGE_TOO_LARGE",
             Self::MessageMalformed => "MESSAGE_MALFORMED",
+            Self::EncodingNotSupported => "ENCODING_NOT_SUPPORTED",
             Self::MethodUnknown => "METHOD_UNKNOWN",
             Self::Unavailable => "UNAVAILABLE",
             Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
@@ -326,6 +332,7 @@ impl Error {
             | Self::CredentialInvalid
             | Self::CredentialAmbiguous
             | Self::MessageMalformed
+            | Self::EncodingNotSupported
             | Self::MethodUnknown
             | Self::Unavailable
             | Self::OutcomeUnknown

@@ -19,28 +19,47 @@ use tower::{Layer, Service};
 use super::MAX_MESSAGE;
 use crate::domain::error::Error;
 
-/// How long a decision may take.
-const DECISION_DEADLINE: Duration = Duration::from_millis(250);
-/// How long any other call may take.
-const CALL_DEADLINE: Duration = Duration::from_secs(10);
-/// How many calls run at once. More are refused at once rather than kept waiting.
-const MAX_CALLS: usize = 1024;
 /// What our own services' paths begin with. Health and reflection have streams, which end when they end, and must answer
 /// when we are busy.
 const OURS: &str = "/countersign.v1.";
 const DECISIONS: &str = "/countersign.v1.AuthorizationService/";
 
+/// How many calls run, and for how long.
+#[derive(Debug, Clone)]
+pub struct CallLimits {
+    /// How many run at once. More are refused at once rather than kept waiting.
+    pub at_once: usize,
+    /// How long a decision may take.
+    pub decision_deadline: Duration,
+    /// How long any other call may take.
+    pub other_deadline: Duration,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self {
+            at_once: 1024,
+            decision_deadline: Duration::from_millis(250),
+            other_deadline: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How tonic tells in which ways a message may be compressed.
+const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+
 /// Adds the guard to a service.
 #[derive(Clone)]
 pub struct GuardLayer {
+    limits: CallLimits,
     places: Arc<Semaphore>,
 }
 
-impl Default for GuardLayer {
-    fn default() -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(MAX_CALLS)),
-        }
+impl GuardLayer {
+    /// One for all connections of a server.
+    pub fn new(limits: CallLimits) -> Self {
+        let places = Arc::new(Semaphore::new(limits.at_once));
+        Self { limits, places }
     }
 }
 
@@ -50,7 +69,7 @@ impl<S> Layer<S> for GuardLayer {
     fn layer(&self, inner: S) -> Guard<S> {
         Guard {
             inner,
-            places: Arc::clone(&self.places),
+            guard: self.clone(),
         }
     }
 }
@@ -59,7 +78,7 @@ impl<S> Layer<S> for GuardLayer {
 #[derive(Clone)]
 pub struct Guard<S> {
     inner: S,
-    places: Arc<Semaphore>,
+    guard: GuardLayer,
 }
 
 type Pending<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
@@ -81,14 +100,17 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path();
         if !path.starts_with(OURS) {
-            return Box::pin(self.inner.call(request));
+            let call = self.inner.call(request);
+            return Box::pin(async move { call.await.map(translate_unknown) });
         }
+        let GuardLayer { limits, places } = &self.guard;
         let limit = match path.starts_with(DECISIONS) {
-            true => DECISION_DEADLINE,
-            false => CALL_DEADLINE,
+            true => limits.decision_deadline,
+            false => limits.other_deadline,
         };
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            return Box::pin(ready(Ok(answer(Error::Overloaded { limit: MAX_CALLS }))));
+        let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+            let limit = limits.at_once;
+            return Box::pin(ready(Ok(answer(Error::Overloaded { limit }))));
         };
         let deadline = limit.min(asked_for(request.headers()).unwrap_or(limit));
         let call = self.inner.call(request);
@@ -140,7 +162,26 @@ fn translate(response: Response<Body>) -> Response<Body> {
         Code::OutOfRange => answer(Error::MessageTooLarge { limit: MAX_MESSAGE }),
         // It is no message of the method's type. (Faults of ours are `UNAVAILABLE`, never `INTERNAL`.)
         Code::Internal => answer(Error::MessageMalformed),
-        Code::Unimplemented if status.details().is_empty() => answer(Error::MethodUnknown),
+        _ => translate_unknown(response),
+    }
+}
+
+/// The same for what nobody here knows, whosever service it would be of.
+fn translate_unknown(response: Response<Body>) -> Response<Body> {
+    let headers = response.headers();
+    let Some(status) = Status::from_header_map(headers) else {
+        return response;
+    };
+    match (status.code(), headers.get(ACCEPT_ENCODING)) {
+        (Code::Unimplemented, _) if !status.details().is_empty() => response,
+        // The message is compressed in a way that is not among these.
+        (Code::Unimplemented, Some(accepted)) => {
+            let accepted = accepted.clone();
+            let mut refused = answer(Error::EncodingNotSupported);
+            refused.headers_mut().insert(ACCEPT_ENCODING, accepted);
+            refused
+        }
+        (Code::Unimplemented, None) => answer(Error::MethodUnknown),
         _ => response,
     }
 }

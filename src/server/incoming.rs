@@ -14,17 +14,14 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
-    time::timeout,
+    time::{Instant, Sleep, sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+use super::Limits;
 use crate::config::Tls;
 
-/// How many connections are served at once. A caller needs one; more are cut off, so that memory stays bounded.
-const MAX_CONNECTIONS: usize = 4096;
-/// How long a TLS handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait after the system refused a connection, for want of file descriptors, say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -35,10 +32,16 @@ pub(super) type SharedTls = Arc<ArcSwapOption<Tls>>;
 pub(super) fn accept(
     listener: TcpListener,
     tls: SharedTls,
+    limits: &Limits,
     mut has_drained: watch::Receiver<bool>,
 ) -> mpsc::Receiver<io::Result<Connection>> {
     let (ready, connections) = mpsc::channel(16);
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let most = limits.connections;
+    let times = Times {
+        handshake: limits.handshake,
+        life: limits.connection_age + limits.connection_grace,
+    };
+    let places = Arc::new(Semaphore::new(most));
     tokio::spawn(async move {
         loop {
             let accepted = tokio::select! {
@@ -50,18 +53,18 @@ pub(super) fn accept(
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(error = %error, "a connection was not accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                tracing::warn!(peer = %peer, limit = MAX_CONNECTIONS, "a connection too many was cut off");
+                tracing::warn!(peer = %peer, limit = most, "a connection too many was cut off");
                 continue;
             };
             let (ready, tls) = (ready.clone(), tls.load_full());
             // A task each, so that a slow handshake holds up nobody else.
             tokio::spawn(async move {
-                if let Some(connection) = open(stream, peer, tls.as_deref(), place).await {
+                if let Some(connection) = open(stream, peer, tls.as_deref(), times, place).await {
                     // Fails when the server has stopped, and then the connection is not wanted.
                     ready.send(Ok(connection)).await.ok();
                 }
@@ -75,6 +78,7 @@ async fn open(
     stream: TcpStream,
     peer: SocketAddr,
     tls: Option<&Tls>,
+    times: Times,
     place: OwnedSemaphorePermit,
 ) -> Option<Connection> {
     if let Err(error) = stream.set_nodelay(true) {
@@ -85,10 +89,10 @@ async fn open(
         None => Stream::Plain(stream),
         Some(Tls(config)) => {
             let handshake = TlsAcceptor::from(Arc::clone(config)).accept(stream);
-            let told = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
+            let told = match timeout(times.handshake, handshake).await {
                 Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
                 Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err(format!("it took longer than {HANDSHAKE_TIMEOUT:?}")),
+                Err(_) => Err(format!("it took longer than {:?}", times.handshake)),
             };
             told.inspect_err(|error| {
                 tracing::warn!(peer = %peer, error = %error, "a TLS handshake failed");
@@ -99,14 +103,29 @@ async fn open(
     Some(Connection {
         stream,
         info,
+        end: Box::pin(sleep(times.handshake)),
+        life_after_first_word: Some(times.life),
         _place: place,
     })
+}
+
+/// How long things may take in a connection.
+#[derive(Clone, Copy)]
+struct Times {
+    /// The TLS handshake, and after it the client until it says its first word.
+    handshake: Duration,
+    /// All that comes after.
+    life: Duration,
 }
 
 /// One connection, which gives its place back when it ends.
 pub(super) struct Connection {
     stream: Stream,
     info: TcpConnectInfo,
+    /// When it is cut, whatever goes on in it. Reading finds out, which a server does all the time.
+    end: Pin<Box<Sleep>>,
+    /// How long it has once it has said a word, until it has.
+    life_after_first_word: Option<Duration>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -145,7 +164,21 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        either!(self, stream => stream.poll_read(context, buffer))
+        let connection = self.get_mut();
+        if connection.end.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let before = buffer.filled().len();
+        let read = match &mut connection.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_read(context, buffer),
+        };
+        if buffer.filled().len() > before
+            && let Some(life) = connection.life_after_first_word.take()
+        {
+            connection.end.as_mut().reset(Instant::now() + life);
+        }
+        read
     }
 }
 

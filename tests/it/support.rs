@@ -4,6 +4,7 @@
 //! a fixed time: what must be waited for is asked for, within a bound.
 
 pub(crate) mod call;
+pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod database;
@@ -17,3 +18,4 @@ pub(crate) mod server;
 pub(crate) mod statements;
 pub(crate) mod status;
 pub(crate) mod tools;
+pub(crate) mod wire;

@@ -4,10 +4,10 @@
 //! it ends, the shell stops the server and removes its files.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
     net::TcpListener,
     os::unix::{
-        fs::{MetadataExt, chown},
+        fs::{MetadataExt, PermissionsExt, chown},
         process::CommandExt,
     },
     path::{Path, PathBuf},
@@ -22,20 +22,25 @@ use std::{
 
 use sea_orm::{ConnectionTrait, Database};
 
+use super::certificates::Certified;
+
 /// Makes and runs the server, and when standard input ends stops it. `$1` is the folder, `$2` that of the server programs,
-/// `$3` the port. Until the server handles signals, a shell's background process ignores INT and ends at TERM; from
+/// `$3` the port; what
+/// follows goes to the server. Until the server handles signals, a shell's background process ignores INT and ends at TERM; from
 /// then on TERM waits for clients and INT does not. It keeps nothing that an end of the machine could lose, so it need not
 /// wait for the disk.
 const WATCH: &str = r#"
-"$2/initdb" -D "$1/data" -U postgres -A trust -E UTF8 --no-locale --no-sync >"$1/log" 2>&1 || echo FATAL >>"$1/log"
-"$2/postgres" -D "$1/data" -k "$1" -p "$3" \
-    -c listen_addresses=127.0.0.1 -c max_connections=300 -c fsync=off >>"$1/log" 2>&1 &
+folder=$1 programs=$2 port=$3
+shift 3
+"$programs/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --no-locale --no-sync >"$folder/log" 2>&1 || echo FATAL >>"$folder/log"
+"$programs/postgres" -D "$folder/data" -k "$folder" -p "$port" \
+    -c listen_addresses=127.0.0.1 -c max_connections=300 -c fsync=off "$@" >>"$folder/log" 2>&1 &
 server=$!
 cat >/dev/null
 kill -TERM $server 2>/dev/null
 kill -INT $server 2>/dev/null
 wait $server
-rm -rf "$1"
+rm -rf "$folder"
 "#;
 const PATIENCE: Duration = Duration::from_secs(30);
 const ATTEMPTS: usize = 5;
@@ -44,8 +49,8 @@ const ATTEMPTS: usize = 5;
 pub(crate) const PASSWORD: &str = "correct-horse-battery";
 
 /// A running server.
-struct Server {
-    port: u16,
+pub(crate) struct Server {
+    pub(crate) port: u16,
     /// Holds the pipe: dropped with the process, never before.
     _watch: Child,
 }
@@ -55,9 +60,10 @@ static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 /// A new, empty database on the server, which is started if it does not run yet.
 pub(crate) async fn create_database(programs: PathBuf) -> String {
-    let port = tokio::task::spawn_blocking(move || SERVER.get_or_init(|| start(&programs)).port)
-        .await
-        .expect("postgres starts");
+    let port =
+        tokio::task::spawn_blocking(move || SERVER.get_or_init(|| start(&programs, None)).port)
+            .await
+            .expect("postgres starts");
     let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
     let server = format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}");
     // A connection of its own: a pool would be bound to the runtime of the first test.
@@ -72,10 +78,17 @@ pub(crate) async fn create_database(programs: PathBuf) -> String {
     format!("{server}/{name}")
 }
 
-fn start(programs: &Path) -> Server {
+/// A server of the test's own, which speaks TLS too, with this certificate.
+pub(crate) async fn start_with_tls(programs: PathBuf, certified: Certified) -> Server {
+    tokio::task::spawn_blocking(move || start(&programs, Some(&certified)))
+        .await
+        .expect("postgres starts")
+}
+
+fn start(programs: &Path, tls: Option<&Certified>) -> Server {
     let mut faults = String::new();
     for _ in 0..ATTEMPTS {
-        match attempt(programs) {
+        match attempt(programs, tls) {
             Ok(server) => return server,
             Err(log) => faults.push_str(&log),
         }
@@ -85,7 +98,7 @@ fn start(programs: &Path) -> Server {
 
 /// Starts a server in a folder of its own. Fails, with its log, where somebody took the port in the meantime: postgres
 /// cannot be asked to choose one.
-fn attempt(programs: &Path) -> Result<Server, String> {
+fn attempt(programs: &Path, tls: Option<&Certified>) -> Result<Server, String> {
     let folder = tempfile::Builder::new()
         .prefix("countersign-postgres-")
         .tempdir()
@@ -93,6 +106,24 @@ fn attempt(programs: &Path) -> Result<Server, String> {
     let user = unprivileged_user(folder.path());
     if let Some((uid, gid)) = user {
         chown(folder.path(), Some(uid), Some(gid)).expect("the folder is given away");
+    }
+    let mut more = Vec::new();
+    if let Some(certified) = tls {
+        certified.write(folder.path(), "server");
+        let key = folder.path().join("server.key");
+        // The server wants nobody else to read it.
+        fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("the key is closed");
+        if let Some((uid, gid)) = user {
+            chown(&key, Some(uid), Some(gid)).expect("the key is given away");
+        }
+        more.extend(["-c".to_owned(), "ssl=on".to_owned()]);
+        for (setting, name) in [
+            ("ssl_cert_file", "server.pem"),
+            ("ssl_key_file", "server.key"),
+        ] {
+            let path = folder.path().join(name);
+            more.extend(["-c".to_owned(), format!("{setting}={}", path.display())]);
+        }
     }
     let port = free_port();
     let mut watch = Command::new("sh");
@@ -104,6 +135,7 @@ fn attempt(programs: &Path) -> Result<Server, String> {
         .args(["-c", WATCH, "sh"])
         .args([folder.path(), programs])
         .arg(port.to_string())
+        .args(more)
         // A group of its own: what ends the tests' group must leave somebody to clean up.
         .process_group(0)
         .stdin(Stdio::piped())

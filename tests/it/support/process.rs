@@ -172,6 +172,15 @@ impl Process {
         &self.output
     }
 
+    /// The memory that it has now, in KiB, where the system tells.
+    pub(crate) fn memory(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
+    }
+
     /// Its log so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().expect("the log").clone()

@@ -13,7 +13,7 @@ use countersign::{
         secret::TokenFormat,
     },
     grpc,
-    server::{self, Inputs, Reload, StartError},
+    server::{self, Inputs, Limits, Reload, StartError},
     store::{self, Store},
     telemetry::Telemetry,
 };
@@ -68,6 +68,7 @@ pub(crate) struct Setup {
     /// Where the database is reached, if not directly.
     pub(crate) database_url: Option<String>,
     pub(crate) clock: TestClock,
+    pub(crate) limits: Limits,
     /// Told of every statement that is run while it serves.
     pub(crate) statements: Option<Statements>,
 }
@@ -87,6 +88,7 @@ impl Default for Setup {
             drain_delay: Duration::ZERO,
             database_url: None,
             clock: TestClock::default(),
+            limits: Limits::default(),
             statements: None,
         }
     }
@@ -126,6 +128,7 @@ impl Setup {
         let url = self.database_url.as_deref().unwrap_or(database.url());
         let url = DatabaseUrl::parse(url).expect("an address");
         let (clock, statements) = (self.clock.clone(), self.statements.clone());
+        let limits = self.limits.clone();
         let place = Place {
             address,
             metrics_address,
@@ -141,6 +144,7 @@ impl Setup {
             metrics: Some(metrics),
             clock: clock.clock(),
             telemetry,
+            limits,
             reloads: Some(reloading),
         };
         let task = tokio::spawn(async move {

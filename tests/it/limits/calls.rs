@@ -1,0 +1,75 @@
+//! How many calls may run at once.
+
+use std::time::{Duration, Instant};
+
+use countersign::{grpc::CallLimits, pb::GetWorkspaceRequest, server::Limits};
+use tonic::{Code, Status};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic_types::StatusExt;
+
+use super::{GET, ISSUE, PATIENCE, ended, serve};
+use crate::support::{
+    server::{PLATFORM, TestServer},
+    status::assert_status,
+    wire::Wire,
+};
+
+async fn call(server: &TestServer) -> Result<(), Status> {
+    let request = GetWorkspaceRequest {
+        workspace_id: "acme".to_owned(),
+    };
+    let mut directory = server.client(PLATFORM).directory;
+    directory.get_workspace(request).await.map(|_| ())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_calls_as_may_run_do_and_one_more_is_refused_at_once() {
+    let limits = Limits {
+        calls: CallLimits {
+            at_once: 3,
+            other_deadline: Duration::from_secs(60),
+            ..CallLimits::default()
+        },
+        ..Limits::default()
+    };
+    let (server, _database) = serve(limits).await;
+    server.client(PLATFORM).create_workspace("acme").await;
+    let mut wire = Wire::connect(server.address()).await;
+    for stream in [1, 3] {
+        wire.call(stream, ISSUE, &[]).await;
+    }
+    // Answered in order, so the calls before it have begun.
+    wire.must_be_healthy(5).await;
+    for _ in 0..20 {
+        call(&server).await.expect("there is one more place");
+    }
+    wire.call(7, ISSUE, &[]).await;
+    wire.must_be_healthy(9).await;
+    let began = Instant::now();
+    let status = call(&server).await.expect_err("there is no place");
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_status(&status, Code::ResourceExhausted, "OVERLOADED", None);
+    let details = status.get_error_details();
+    assert_eq!(
+        details.error_info().expect("details").metadata["limit"],
+        "3"
+    );
+    let retry = details.retry_info().expect("it tells when to try again");
+    assert_eq!(retry.retry_delay, Some(Duration::from_millis(250)));
+    let counted = ended(server.metrics_address(), GET, "RESOURCE_EXHAUSTED").await;
+    assert_eq!(counted, 1);
+    let mut health = HealthClient::new(server.channel());
+    let answer = health.check(HealthCheckRequest::default()).await;
+    answer.expect("health answers all the while");
+
+    wire.reset(1).await;
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(status) = call(&server).await {
+        assert_status(&status, Code::ResourceExhausted, "OVERLOADED", None);
+        assert!(Instant::now() < deadline, "there is never a place again");
+    }
+}

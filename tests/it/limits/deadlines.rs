@@ -1,0 +1,149 @@
+//! How long a call may take, whatever holds it up and whatever its caller would wait for.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use countersign::{
+    grpc::CallLimits,
+    pb::{Outcome, resource::Owner},
+    server::Limits,
+};
+use sea_orm::{ConnectionTrait, TransactionTrait};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use super::{AUTHORIZE, ISSUE, ended, serve, wait_until_ended};
+use crate::support::{
+    client::{authorize_request, issue_request},
+    database::{Backend, TestDatabase},
+    server::{PLATFORM, Setup},
+    status::assert_status,
+    wire::Wire,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_deadline_is_the_callers_where_that_is_shorter_and_ours_where_it_is_not() {
+    let (server, _database) = serve(Default::default()).await;
+    // Each sends headers and never a message: the call, the deadline of its caller, and when it must end.
+    let cases: [(&str, Option<&str>, u64); 11] = [
+        (AUTHORIZE, None, 250),
+        (AUTHORIZE, Some("100m"), 100),
+        (AUTHORIZE, Some("20S"), 250),
+        (AUTHORIZE, Some("99999999H"), 250),
+        (ISSUE, None, 10_000),
+        (ISSUE, Some("1S"), 1000),
+        (ISSUE, Some("300000u"), 300),
+        (ISSUE, Some("20S"), 10_000),
+        (ISSUE, Some("0n"), 0),
+        // Ill-formed ones count as none.
+        (AUTHORIZE, Some("soon"), 250),
+        (AUTHORIZE, Some("999999999m"), 250),
+    ];
+    let mut wire = Wire::connect(server.address()).await;
+    let began = Instant::now();
+    let mut open = BTreeMap::new();
+    for (stream, (path, timeout, ends)) in (1..).step_by(2).zip(cases) {
+        let header = timeout.map(|timeout| ("grpc-timeout", timeout));
+        wire.call(stream, path, header.as_slice()).await;
+        open.insert(stream, (path, timeout, Duration::from_millis(ends)));
+    }
+    while !open.is_empty() {
+        let frame = wire.frame().await.expect("the connection goes on");
+        let Some((path, timeout, ends)) = open.get(&frame.stream).copied() else {
+            continue;
+        };
+        if frame.ends(frame.stream) {
+            open.remove(&frame.stream);
+            let took = began.elapsed();
+            let told = format!("{path} {timeout:?} took {took:?}");
+            assert!(
+                took >= ends.saturating_sub(Duration::from_millis(5)),
+                "{told}"
+            );
+            assert!(took < ends + Duration::from_millis(1500), "{told}");
+        }
+    }
+    let metrics = server.metrics_address();
+    wait_until_ended(metrics, AUTHORIZE, "DEADLINE_EXCEEDED", 6).await;
+    wait_until_ended(metrics, ISSUE, "DEADLINE_EXCEEDED", 5).await;
+}
+
+fn must_be_late(status: &Status, deadline: &str) {
+    assert_status(status, Code::DeadlineExceeded, "DEADLINE_EXCEEDED", None);
+    let details = status.get_error_details();
+    let info = details.error_info().expect("details");
+    assert_eq!(info.metadata["deadline"], deadline);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_hangs_ends_calls_in_time_and_is_forgotten_when_it_goes_on() {
+    let Some(database) = TestDatabase::create(Backend::Postgres).await else {
+        return;
+    };
+    let limits = Limits {
+        calls: CallLimits {
+            other_deadline: Duration::from_millis(700),
+            ..CallLimits::default()
+        },
+        ..Limits::default()
+    };
+    let setup = Setup {
+        limits,
+        ..Setup::default()
+    };
+    let server = setup.start(&database).await;
+    let client = server.client(PLATFORM);
+    client.create_workspace("acme").await;
+    client.put_member("acme", "max", "member").await;
+    let secret = client.issue("acme", "max", "deploy", None).await.secret;
+
+    let connection = database.connect().await;
+    let held = connection.begin().await.expect("a transaction");
+    let lock = "LOCK TABLE token IN ACCESS EXCLUSIVE MODE";
+    held.execute_unprepared(lock)
+        .await
+        .expect("the table is locked");
+    for _ in 0..3 {
+        let began = Instant::now();
+        let request = authorize_request(&secret, "bookings.read", "", Some(Owner::Bearer(true)));
+        let answer = client.authorization.clone().authorize(request).await;
+        let took = began.elapsed();
+        must_be_late(&answer.expect_err("it cannot be decided"), "250ms");
+        assert!(took >= Duration::from_millis(250), "{took:?}");
+        assert!(took < Duration::from_millis(1500), "{took:?}");
+    }
+    let began = Instant::now();
+    let request = issue_request("acme", "max", "laptop", None);
+    let answer = client.tokens.clone().issue_token(request).await;
+    must_be_late(&answer.expect_err("it cannot be issued"), "700ms");
+    assert!(began.elapsed() < Duration::from_secs(3));
+    let metrics = server.metrics_address();
+    assert_eq!(ended(metrics, AUTHORIZE, "DEADLINE_EXCEEDED").await, 3);
+    assert_eq!(ended(metrics, ISSUE, "DEADLINE_EXCEEDED").await, 1);
+    // What does not need the table goes on.
+    let mut directory = client.directory.clone();
+    let request = countersign::pb::GetWorkspaceRequest {
+        workspace_id: "acme".to_owned(),
+    };
+    directory
+        .get_workspace(request)
+        .await
+        .expect("others are answered");
+
+    held.rollback().await.expect("the table is free");
+    let deadline = Instant::now() + super::PATIENCE;
+    loop {
+        let request = authorize_request(&secret, "bookings.read", "", Some(Owner::Bearer(true)));
+        match client.authorization.clone().authorize(request).await {
+            Ok(answer) => {
+                let decision = answer.into_inner().decision.expect("a decision");
+                assert_eq!(decision.outcome(), Outcome::Allow);
+                break;
+            }
+            Err(status) => assert!(Instant::now() < deadline, "{status:?}"),
+        }
+    }
+    client.issue("acme", "max", "phone", None).await;
+}
