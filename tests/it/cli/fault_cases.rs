@@ -83,12 +83,6 @@ pub(super) const IN_THE_FILE: &[(&str, usize, &str, &str)] = &[
         "must be `off`, or a table with `cert_file` and `key_file`",
     ),
     (
-        "tls = { cert_file = \"cert.pem\", key_file = \"key.pem\" }",
-        4,
-        "tls.cert_file",
-        "cannot read certificates from `cert.pem`: I/O error: No such file or directory (os error 2)",
-    ),
-    (
         "tls = { certfile = \"cert.pem\" }",
         4,
         "tls.certfile",

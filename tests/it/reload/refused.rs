@@ -52,6 +52,10 @@ async fn a_bad_file_changes_nothing_and_every_fault_is_told_by_signal_and_by_cha
     // Nothing has changed since: only the signal has it read again.
     server.hang_up();
     let reloads = server.one_more(reloads, false);
+    // The log comes through a pipe, so it may be behind what was counted.
+    until("both refusals are told of", || {
+        server.said("ERROR").len() >= 2
+    });
     let said = server.said("ERROR");
     assert_eq!(said.len(), 2, "{said:?}");
     for (message, error) in said {
@@ -118,6 +122,7 @@ async fn keys_that_need_a_restart_are_told_of_in_one_warning_and_the_rest_is_app
     assert_eq!(policies(&server.scrape()), [other_hash()]);
     let told =
         "`listen_addr`, `reflection`, `drain_delay` changed, which counts only after a restart";
+    until("there is a warning", || !server.said("WARN").is_empty());
     assert_eq!(server.said("WARN"), [(told.to_owned(), String::new())]);
     // It is where it was.
     let owner = Some(Owner::Bearer(true));
@@ -144,6 +149,7 @@ async fn whether_tls_is_spoken_does_not_change_with_a_reload() {
         server.take("countersign.toml", &other(more), "it is refused", || {
             server.reloads().refused > 0
         });
+        until("it is told of", || !server.said("ERROR").is_empty());
         let said = server.said("ERROR");
         assert_eq!(said[0], (KEPT.to_owned(), told.to_owned()));
         assert_eq!(server.reloads().applied, 0);
