@@ -31,10 +31,10 @@ impl Get {
     pub(super) async fn run(self) -> Result<(), Failure> {
         use get_token_request::Target::{Secret, TokenId};
 
-        let which = self.target.read()?;
+        let target = self.target.read(TokenId, Secret)?;
         let session = self.caller.connect().await?;
         let request = GetTokenRequest {
-            target: Some(which.split(TokenId, Secret)),
+            target: Some(target),
             actor: self.acting_for.actor,
         };
         let mut client = TokenServiceClient::new(session.channel());
