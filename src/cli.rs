@@ -107,6 +107,11 @@ impl Failure {
     fn new(attempt: &str, cause: impl fmt::Display) -> Self {
         Self::Failed(format!("{attempt}: {cause}"))
     }
+
+    /// An error that says by itself what was attempted.
+    fn of(error: impl fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
 }
 
 impl From<Faults> for Failure {

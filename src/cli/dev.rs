@@ -92,7 +92,7 @@ fn how_it_ended(
     ended: Result<Result<(), server::StartError>, tokio::task::JoinError>,
 ) -> Result<(), Failure> {
     match ended {
-        Ok(served) => served.map_err(|error| Failure::Failed(error.to_string())),
+        Ok(served) => served.map_err(Failure::of),
         Err(error) => Err(Failure::new("the server broke off", error)),
     }
 }

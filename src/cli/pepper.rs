@@ -68,7 +68,7 @@ async fn status(flags: PepperFlags, printing: &Printing) -> Result<(), Failure> 
     let (ring, url) = config::load_peppers(&Sources::gather(flags.0)?)?;
     let counts = store::live_tokens_by_pepper(&url, &Clock::system())
         .await
-        .map_err(|error| Failure::Failed(error.to_string()))?;
+        .map_err(Failure::of)?;
     let live = |id: &str| {
         let found = counts.iter().find(|(pepper, _)| pepper == id);
         found.map_or(0, |(_, live)| *live)
