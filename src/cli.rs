@@ -59,7 +59,7 @@ const USAGE: u8 = 64;
     arg_required_else_help = true,
     after_help = "Try it on this machine: countersign dev"
 )]
-pub struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Command,
 }
