@@ -20,7 +20,7 @@ use crate::{
     store,
 };
 
-/// Make peppers, the keys under which tokens are stored
+/// Make peppers, the keys under which secrets are hashed, and see which are in use
 #[derive(Debug, Args)]
 pub(super) struct Pepper {
     #[command(subcommand)]

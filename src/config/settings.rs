@@ -1,5 +1,5 @@
 //! The layers laid over each other: file < environment < flags. What results are texts that know where they came from;
-//! what they mean is found out above.
+//! what they mean is for the loader to say.
 
 use std::{
     collections::BTreeMap,

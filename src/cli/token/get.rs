@@ -10,8 +10,8 @@ use crate::{
 
 /// Show what is known of one token, by its id or by its secret
 ///
-/// Needs a service key with the grant `tokens.read`. Exits with 1 where nothing is known: a secret that was never issued
-/// here.
+/// Needs a service key with the grant `tokens.read`. Exits with 1 where nothing is told of a secret: it was never issued
+/// here, or the service key has only the grant `tokens.revoke`.
 #[derive(Debug, Args)]
 pub(super) struct Get {
     #[command(flatten)]
