@@ -35,7 +35,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::config::Faults;
+use crate::{config::Faults, domain::secret::TokenFormat};
 
 /// Something failed.
 const FAILED: u8 = 1;
@@ -59,7 +59,7 @@ const USAGE: u8 = 64;
     arg_required_else_help = true,
     after_help = "Try it on this machine: countersign dev"
 )]
-pub struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -106,6 +106,11 @@ impl Failure {
     /// What was attempted, and why it failed.
     fn new(attempt: &str, cause: impl fmt::Display) -> Self {
         Self::Failed(format!("{attempt}: {cause}"))
+    }
+
+    /// An error that says by itself what was attempted.
+    fn of(error: impl fmt::Display) -> Self {
+        Self::Failed(error.to_string())
     }
 }
 
@@ -170,13 +175,21 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Whether a text holds a token or a service key, or most of one. Less is a prefix, which may be told.
+/// Whether a text holds a service key or a token with the default prefix, or most of one (less is a prefix, which may be
+/// told), or a token with any other prefix, by its checksum.
 fn holds_secret(text: &str) -> bool {
     const TELLING: usize = 20;
-    SECRETS.iter().any(|head| {
+    let begins_secret = |head: &str| {
         let mut rests = text.split(head).skip(1);
         rests.any(|rest| rest.bytes().take_while(u8::is_ascii_alphanumeric).count() >= TELLING)
-    })
+    };
+    let is_token = |word: &str| {
+        word.rsplit_once('_').is_some_and(|(prefix, _)| {
+            TokenFormat::new(prefix, &[]).is_ok_and(|format| format.diagnose(word).is_ok())
+        })
+    };
+    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    SECRETS.into_iter().any(begins_secret) || words.any(is_token)
 }
 
 /// Tells what is wrong with a command line, or prints the help or the version that it asks for.
@@ -227,9 +240,32 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::domain::secret::Secret;
 
     #[test]
     fn command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_token_is_known_whatever_its_prefix() -> Result<(), Box<dyn std::error::Error>> {
+        let secret = Secret::random()?;
+        for prefix in ["csn_pat", "acme", "acme_2"] {
+            let token = TokenFormat::new(prefix, &[])?.print(&secret);
+            let token = token.expose();
+            for text in [
+                token,
+                &format!("--name={token}"),
+                &format!("Bearer {token}"),
+            ] {
+                assert!(holds_secret(text), "{prefix}");
+            }
+            let cut = &token[..token.len() - 1];
+            assert_eq!(holds_secret(cut), prefix == "csn_pat", "{prefix}");
+        }
+        for harmless in ["csn_pat_1", "acme_1", "tok_1fgJMUITgrdYghGX9Hl1Da"] {
+            assert!(!holds_secret(harmless), "{harmless}");
+        }
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@
 //! wrong is told at once, with its key and where it was given. No message and no `Debug` shows a secret.
 
 mod callers;
-pub mod client;
+pub(crate) mod client;
 mod document;
 mod fault;
 mod file;
@@ -19,14 +19,14 @@ mod value;
 
 use std::{net::SocketAddr, time::Duration};
 
-pub use document::document;
-pub use fault::{Fault, Faults};
-pub use flags::{DatabaseFlags, DevFlags, FlagValues, PepperFlags, PolicyFlags, ServeFlags};
+pub(crate) use document::document;
+pub use fault::Faults;
+pub(crate) use flags::{DatabaseFlags, DevFlags, FlagValues, PepperFlags, PolicyFlags, ServeFlags};
 use loader::Loader;
-pub use settings::Sources;
-pub use show::{Shown, show};
+pub(crate) use settings::Sources;
+pub(crate) use show::{Shown, show};
 pub use tls::Tls;
-pub use value::duration;
+pub(crate) use value::duration;
 
 use crate::domain::{
     caller::Callers, database_url::DatabaseUrl, pepper::PepperRing, policy::Policy,
@@ -35,7 +35,7 @@ use crate::domain::{
 
 /// What a configuration is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// Service to authenticated callers.
     Serve,
     /// Development on one machine: open, on loopback, with peppers made when there are none.
@@ -75,24 +75,24 @@ pub struct Config {
 
 /// Makes the configuration of a server. Besides the sources, it reads the files that keys name; in [`Mode::Dev`] it
 /// makes the file of peppers if nothing else is wrong.
-pub fn load(mode: Mode, sources: &Sources) -> Result<Config, Faults> {
+pub(crate) fn load(mode: Mode, sources: &Sources) -> Result<Config, Faults> {
     Loader::new(mode, sources).finish(Loader::config)
 }
 
 /// Tells what is wrong with the configuration of a server, as [`load`] would. Reads the same files and makes none.
-pub fn check(mode: Mode, sources: &Sources) -> Result<(), Faults> {
+pub(crate) fn check(mode: Mode, sources: &Sources) -> Result<(), Faults> {
     let loader = Loader::new(mode, sources).without_writing();
     loader.finish(Loader::config).map(drop)
 }
 
 /// Only where the database is, without a pooler between: for commands that change its schema.
-pub fn load_direct_database_url(sources: &Sources) -> Result<DatabaseUrl, Faults> {
+pub(crate) fn load_direct_database_url(sources: &Sources) -> Result<DatabaseUrl, Faults> {
     Loader::new(Mode::Serve, sources)
         .finish(|loader| loader.database_urls().map(|(_, direct)| direct))
 }
 
 /// Only the peppers and where the database is: for commands that look at what hangs on them.
-pub fn load_peppers(sources: &Sources) -> Result<(PepperRing, DatabaseUrl), Faults> {
+pub(crate) fn load_peppers(sources: &Sources) -> Result<(PepperRing, DatabaseUrl), Faults> {
     Loader::new(Mode::Serve, sources).finish(|loader| {
         let urls = loader.database_urls();
         let peppers = loader.given_peppers();
@@ -101,12 +101,12 @@ pub fn load_peppers(sources: &Sources) -> Result<(PepperRing, DatabaseUrl), Faul
 }
 
 /// Only the policy: for commands that show it.
-pub fn load_policy(sources: &Sources) -> Result<Policy, Faults> {
+pub(crate) fn load_policy(sources: &Sources) -> Result<Policy, Faults> {
     Loader::new(Mode::Serve, sources).finish(Loader::policy)
 }
 
 /// What the configuration file and the files that it names hold, as one word: another one when any of them changes.
-pub fn fingerprint(sources: &Sources) -> String {
+pub(crate) fn fingerprint(sources: &Sources) -> String {
     Loader::new(Mode::Serve, sources).fingerprint(sources)
 }
 

@@ -53,12 +53,8 @@ struct Shared {
     is_ready: AtomicBool,
     /// None where somebody else keeps the log, as in tests.
     log: Option<LogHandle>,
-    traces: Option<Traces>,
-}
-
-/// Traces that are exported.
-struct Traces {
-    provider: SdkTracerProvider,
+    /// None where traces are not exported.
+    traces: Option<SdkTracerProvider>,
 }
 
 impl Telemetry {
@@ -79,10 +75,7 @@ impl Telemetry {
         let metrics = Metrics::new(methods)?;
         let (log, handle) = log::start(directives)?;
         let (started, complaints) = trace::start(&|name| std::env::var(name).ok(), &metrics);
-        let (layer, traces) = started.map_or((None, None), |started| {
-            let provider = started.provider;
-            (Some(started.layer), Some(Traces { provider }))
-        });
+        let (layer, traces) = started.unzip();
         let installed = tracing_subscriber::registry()
             .with(log)
             .with(log::trace_ids())
@@ -163,7 +156,7 @@ impl Telemetry {
         }
         let flushed = tokio::task::spawn_blocking(move || {
             let traces = self.0.traces.as_ref();
-            traces.map(|traces| traces.provider.shutdown_with_timeout(FLUSH_DEADLINE))
+            traces.map(|provider| provider.shutdown_with_timeout(FLUSH_DEADLINE))
         });
         if let Ok(Some(Err(error))) = flushed.await {
             tracing::warn!(error = %error, "some traces were not exported");

@@ -24,7 +24,7 @@ use crate::{
 /// token named `dev` for each, valid for 30 days, and prints them with calls to try. The tokens of an earlier run are
 /// revoked.
 ///
-/// Takes the same keys as `serve`, but no `[[callers]]` and no address off loopback. Ends at SIGTERM or SIGINT.
+/// Takes the same keys as `serve`, but no `[[callers]]`, no files for TLS and no address off loopback. Ends at SIGTERM or SIGINT.
 #[derive(Debug, Args)]
 pub(super) struct Dev {
     /// How to print address, members and tokens; `json` is one object on one line and nothing else
@@ -92,7 +92,7 @@ fn how_it_ended(
     ended: Result<Result<(), server::StartError>, tokio::task::JoinError>,
 ) -> Result<(), Failure> {
     match ended {
-        Ok(served) => served.map_err(|error| Failure::Failed(error.to_string())),
+        Ok(served) => served.map_err(Failure::of),
         Err(error) => Err(Failure::new("the server broke off", error)),
     }
 }

@@ -30,7 +30,7 @@ impl Migrate {
             true => store::pending_migrations(&url).await,
             false => store::migrate(&url).await,
         };
-        let names = names.map_err(|error| Failure::Failed(error.to_string()))?;
+        let names = names.map_err(Failure::of)?;
         if names.is_empty() {
             return print("nothing to do\n");
         }

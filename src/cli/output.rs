@@ -16,7 +16,7 @@ use super::{Failure, print};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(super) struct Printing {
-    /// How to print the answer; `json` is one object on one line, with the API's names and RFC 3339 times
+    /// How to print the answer; `json` is one line, an object or an array, with the API's names and RFC 3339 times
     #[arg(long, value_enum, value_name = "FORM", default_value_t = Form::Text)]
     output: Form,
 

@@ -1,8 +1,9 @@
-//! `countersign pepper`: makes the keys under which secrets are hashed.
+//! `countersign pepper`: makes the keys under which secrets are hashed, and counts what hangs on each.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
+use prost_types::Timestamp;
 use zeroize::Zeroizing;
 
 use super::{
@@ -19,7 +20,7 @@ use crate::{
     store,
 };
 
-/// Make peppers, the keys under which tokens are stored
+/// Make peppers, the keys under which secrets are hashed, and see which are in use
 #[derive(Debug, Args)]
 pub(super) struct Pepper {
     #[command(subcommand)]
@@ -67,7 +68,7 @@ async fn status(flags: PepperFlags, printing: &Printing) -> Result<(), Failure> 
     let (ring, url) = config::load_peppers(&Sources::gather(flags.0)?)?;
     let counts = store::live_tokens_by_pepper(&url, &Clock::system())
         .await
-        .map_err(|error| Failure::Failed(error.to_string()))?;
+        .map_err(Failure::of)?;
     let live = |id: &str| {
         let found = counts.iter().find(|(pepper, _)| pepper == id);
         found.map_or(0, |(_, live)| *live)
@@ -113,38 +114,6 @@ fn pepper_id(text: &str) -> Result<String, String> {
 
 /// Today in UTC, as `20261124`.
 fn today() -> String {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let (year, month, day) = date(since_epoch.as_secs() / 86_400);
-    format!("{year}{month:02}{day:02}")
-}
-
-/// The Gregorian date of a day since 1970-01-01, counted in years that begin in March, so that the leap day comes last
-/// (after Howard Hinnant's `civil_from_days`).
-fn date(days_since_epoch: u64) -> (u64, u64, u64) {
-    let days = days_since_epoch + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = (month_from_march + 2) % 12 + 1;
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    (year, month, day)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::date;
-
-    #[test]
-    fn days_become_gregorian_dates() {
-        assert_eq!(date(0), (1970, 1, 1));
-        assert_eq!(date(11_016), (2000, 2, 29));
-        assert_eq!(date(11_017), (2000, 3, 1));
-        assert_eq!(date(20_453), (2025, 12, 31));
-        assert_eq!(date(20_454), (2026, 1, 1));
-    }
+    let now = Timestamp::from(SystemTime::now()).to_string();
+    now.chars().filter(char::is_ascii_digit).take(8).collect()
 }

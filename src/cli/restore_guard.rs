@@ -5,12 +5,12 @@ use clap::Args;
 use super::{
     Failure,
     output::{Cell, Printing, Table},
-    print,
 };
 use crate::{
     config::{self, PepperFlags, Sources},
     domain::{
         ids::{CallerName, WorkspaceId},
+        name::parse_reason,
         policy::Policy,
         secret::TokenFormat,
         time::Clock,
@@ -42,7 +42,7 @@ pub(super) struct RestoreGuard {
     #[arg(long = "workspace", value_name = "WORKSPACE_ID")]
     workspaces: Vec<String>,
 
-    /// Why, for the record of each token
+    /// Why, for the record of each token: at most 500 characters
     #[arg(
         long,
         value_name = "TEXT",
@@ -59,22 +59,25 @@ pub(super) struct RestoreGuard {
 
 impl RestoreGuard {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let failed = |error: &dyn std::fmt::Display| Failure::Failed(error.to_string());
         let named = named(&self.workspaces)?;
+        let reason = parse_reason(&self.reason)
+            .map_err(|problem| Failure::Usage(format!("the reason {}", problem.description)))?;
         let (ring, url) = config::load_peppers(&Sources::gather(self.flags.0)?)?;
         let clock = Clock::system();
         let store = Store::open(&url, &ring, clock.clone())
             .await
-            .map_err(|error| failed(&error))?;
+            .map_err(Failure::of)?;
         // The policy has no say in this; any will do.
-        let policy = Policy::embedded().map_err(|_| failed(&"the embedded policy is broken"))?;
+        let policy =
+            Policy::embedded().map_err(|_| Failure::of("the embedded policy is broken"))?;
         let rules = Rules {
             policy,
             format: TokenFormat::default(),
             ring,
         };
         let service = Service::new(store.clone(), rules, clock);
-        let caller = CallerName::parse("restore-guard").map_err(|_| failed(&"no such caller"))?;
+        let caller =
+            CallerName::parse("restore-guard").map_err(|_| Failure::of("no such caller"))?;
         let origin = Origin {
             caller,
             actor: None,
@@ -88,17 +91,14 @@ impl RestoreGuard {
             let live = service
                 .count_live_tokens(&workspace_id)
                 .await
-                .map_err(|error| failed(&error))?;
+                .map_err(Failure::of)?;
             let request = RevokeAllRequest {
                 origin: origin.clone(),
                 workspace_id: workspace_id.clone(),
                 member_id: None,
-                reason: self.reason.clone(),
+                reason: reason.clone(),
             };
-            service
-                .revoke_tokens(request)
-                .await
-                .map_err(|error| failed(&error))?;
+            service.revoke_tokens(request).await.map_err(Failure::of)?;
             ended.push((workspace_id, live));
         }
         store.close().await;
@@ -121,7 +121,7 @@ async fn every_workspace(service: &Service) -> Result<Vec<WorkspaceId>, Failure>
         let page = service
             .list_workspaces(PageRequest { size: PAGE, token })
             .await
-            .map_err(|error| Failure::Failed(error.to_string()))?;
+            .map_err(Failure::of)?;
         let ids = page
             .items
             .iter()
@@ -135,13 +135,13 @@ async fn every_workspace(service: &Service) -> Result<Vec<WorkspaceId>, Failure>
 }
 
 fn tell(printing: &Printing, ended: &[(WorkspaceId, u64)]) -> Result<(), Failure> {
-    if ended.is_empty() {
-        return print("there is no workspace\n");
-    }
     let json = serde_json::Value::from_iter(ended.iter().map(|(workspace_id, live)| {
         serde_json::json!({"workspace_id": workspace_id.as_str(), "live_tokens_ended": live})
     }));
     printing.value(&json, |paint| {
+        if ended.is_empty() {
+            return "there is no workspace\n".to_owned();
+        }
         let mut table = Table::new(&["WORKSPACE", "LIVE TOKENS ENDED"]);
         for (workspace_id, live) in ended {
             table.row([

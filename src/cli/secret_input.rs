@@ -36,7 +36,7 @@ impl SecretInput {
         let mut stdin = std::io::stdin().lock();
         let is_asked = stdin.is_terminal();
         if is_asked {
-            complain("Paste the token and press Enter: ");
+            complain("Paste the secret and press Enter: ");
         }
         Self::gather(&mut stdin, is_asked, "cannot read standard input")
     }

@@ -39,7 +39,7 @@ const CALLERS: &str = "
 ";
 
 /// The text of a file that sets nothing and says everything. Prose begins with `# `, a setting with `#` alone.
-pub fn document() -> String {
+pub(crate) fn document() -> String {
     let mut text = HEAD.to_owned();
     for key in keys::all() {
         let sentence = format!("{}.", key.help.trim_end_matches('.'));

@@ -33,7 +33,7 @@ impl fmt::Display for Origin {
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key} ({origin}): {message}")]
-pub struct Fault {
+pub(super) struct Fault {
     pub(super) key: String,
     pub(super) origin: Origin,
     /// One sentence. Never holds the value of a secret.

@@ -1,6 +1,6 @@
 //! The configuration's flags, made from the table of keys.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
@@ -12,13 +12,19 @@ use super::{
 /// The id of `--config`, which says where the file is and so cannot stand in it.
 const CONFIG: &str = "config";
 
-/// What was given on the command line.
-#[derive(Debug, Clone, Default)]
-pub struct FlagValues {
+/// What was given on the command line. Prints nothing of itself: it may hold secrets.
+#[derive(Clone, Default)]
+pub(crate) struct FlagValues {
     /// The configuration file.
     pub(super) config: Option<String>,
     /// By the key's name.
     pub(super) values: BTreeMap<&'static str, String>,
+}
+
+impl fmt::Debug for FlagValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlagValues").finish_non_exhaustive()
+    }
 }
 
 fn command_with(command: Command, mode: Mode, takes: fn(&Key) -> bool) -> Command {
@@ -61,7 +67,7 @@ macro_rules! flags {
     ($($(#[$doc:meta])* $name:ident, $mode:expr, $takes:expr;)+) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Default)]
-        pub struct $name(pub FlagValues);
+        pub(crate) struct $name(pub(crate) FlagValues);
 
         impl Args for $name {
             fn augment_args(command: Command) -> Command {

@@ -154,8 +154,8 @@ const TABLE: [Entry; 19] = {
             "database_direct_url",
             Database,
             Described("database_url"),
-            "The same database without a transaction pooler between, for what needs a session of its own: \
-             the feed's follower and migrations",
+            "The same database without a transaction pooler between, which migrations need because \
+             their lock belongs to a session",
         )
         .secret(),
         Entry::new(

@@ -1,5 +1,5 @@
 //! The layers laid over each other: file < environment < flags. What results are texts that know where they came from;
-//! what they mean is found out above.
+//! what they mean is for the loader to say.
 
 use std::{
     collections::BTreeMap,
@@ -20,21 +20,21 @@ use super::{
 /// The variable that says where the file is.
 const CONFIG_VARIABLE: &str = "COUNTERSIGN_CONFIG";
 
-/// Everything a configuration is made from, read but not understood.
-#[derive(Debug, Clone, Default)]
-pub struct Sources {
+/// Everything a configuration is made from, read but not understood. It may hold secrets, so nothing prints it.
+#[derive(Clone, Default)]
+pub(crate) struct Sources {
     /// What was given on the command line.
-    pub flags: FlagValues,
+    pub(super) flags: FlagValues,
     /// The environment. Variables that are not ours are passed over.
-    pub env: BTreeMap<String, String>,
+    pub(super) env: BTreeMap<String, String>,
     /// The file's path, as faults tell it, and its text.
-    pub file: Option<(PathBuf, String)>,
+    pub(super) file: Option<(PathBuf, String)>,
 }
 
 impl Sources {
     /// Reads the process's environment, and the file that the flags or the environment name. A file that cannot be read
     /// is told alone: without it, everything it holds would be reported as missing.
-    pub fn gather(flags: FlagValues) -> Result<Self, Faults> {
+    pub(crate) fn gather(flags: FlagValues) -> Result<Self, Faults> {
         let lossy = |text: OsString| text.to_string_lossy().into_owned();
         let env: BTreeMap<String, String> = std::env::vars_os()
             .map(|(name, value)| (lossy(name), lossy(value)))
@@ -62,9 +62,12 @@ impl Sources {
         };
         Ok(Self { flags, env, file })
     }
+}
 
+#[cfg(test)]
+impl Sources {
     /// Only a file, of this text: no flags and an empty environment.
-    pub fn of_file(path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
+    pub(super) fn of_file(path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
         Self {
             file: Some((path.into(), text.into())),
             ..Self::default()
@@ -72,8 +75,7 @@ impl Sources {
     }
 
     /// With this variable in the environment besides.
-    #[must_use]
-    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+    pub(super) fn with_variable(mut self, name: &str, value: &str) -> Self {
         self.env.insert(name.to_owned(), value.to_owned());
         self
     }

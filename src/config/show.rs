@@ -17,18 +17,18 @@ const MASK: &str = "***";
 
 /// One value in effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown {
+pub(crate) struct Shown {
     /// Its key.
-    pub key: String,
+    pub(crate) key: String,
     /// As it may be shown: without anything secret. None: there is none.
-    pub value: Option<String>,
+    pub(crate) value: Option<String>,
     /// Where it came from.
-    pub origin: String,
+    pub(crate) origin: String,
 }
 
 /// Every key with the value in effect, right or wrong, then the callers. A key that another one stands for (the
 /// `database_url_file` for the `database_url`) is left out.
-pub fn show(mode: Mode, sources: &Sources) -> Vec<Shown> {
+pub(crate) fn show(mode: Mode, sources: &Sources) -> Vec<Shown> {
     let settings = Settings::collect(sources);
     let mut shown = Vec::new();
     for key in keys::all() {

@@ -40,7 +40,7 @@ pub(super) fn duration_within(text: &str, bounds: [&str; 2]) -> Result<Duration,
 }
 
 /// A duration as the configuration and the command line write it, such as `90d`, or a sentence what it should be.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     read_duration(text).ok_or_else(|| {
         format!(
             "must be a whole number and one of `ms s m h d`, such as `250ms` or `90d`, not `{text}`"

@@ -1,16 +1,11 @@
 //! The log, to standard error: for eyes on a terminal, else one JSON object a line. A line that belongs to a trace carries
 //! its id, whether or not the trace is exported.
 
-use std::{
-    cell::RefCell,
-    fmt::{self, Write},
-    io::IsTerminal,
-};
+use std::{cell::RefCell, fmt, io::IsTerminal};
 
 use opentelemetry::{Context as OtelContext, TraceId, trace::TraceContextExt};
 use tracing::{
     Event, Subscriber,
-    field::{Field, Visit},
     span::{Attributes, Id},
 };
 use tracing_subscriber::{
@@ -18,8 +13,7 @@ use tracing_subscriber::{
     filter::{FilterExt, LevelFilter, Targets, filter_fn},
     fmt::{
         FmtContext, FormatEvent, FormatFields, MakeWriter,
-        format::{Format, Writer},
-        time::{FormatTime, SystemTime},
+        format::{Format, Json, Writer},
     },
     layer::Context,
     registry::LookupSpan,
@@ -65,7 +59,7 @@ pub(super) fn start(
 ) -> Result<(impl Layer<Registry> + Send + Sync + use<>, LogHandle), LogError> {
     let format = match std::io::stderr().is_terminal() {
         true => Line::Pretty(Format::default().with_ansi(true)),
-        false => Line::Json,
+        false => Line::json(),
     };
     layer(directives, format, std::io::stderr)
 }
@@ -100,7 +94,16 @@ fn caps() -> Targets {
 /// How a line is written.
 enum Line {
     Pretty(Format),
-    Json,
+    Json(Format<Json>),
+}
+
+impl Line {
+    /// The line's own fields beside its time, level and target.
+    fn json() -> Self {
+        let format = Format::default().json();
+        let format = format.with_current_span(false).with_span_list(false);
+        Self::Json(format.flatten_event(true))
+    }
 }
 
 impl<S, N> FormatEvent<S, N> for Line
@@ -116,78 +119,21 @@ where
     ) -> fmt::Result {
         let mut line = String::new();
         match self {
-            Self::Pretty(format) => {
-                format.format_event(context, Writer::new(&mut line), event)?;
-                line.truncate(line.trim_end().len());
-                if let Some(trace_id) = current_trace_id() {
-                    write!(line, " trace_id={trace_id}")?;
-                }
-            }
-            Self::Json => json(&mut line, event)?,
+            Self::Pretty(format) => format.format_event(context, Writer::new(&mut line), event)?,
+            Self::Json(format) => format.format_event(context, Writer::new(&mut line), event)?,
         }
-        writeln!(writer, "{line}")
+        let line = line.trim_end();
+        let Some(trace_id) = current_trace_id() else {
+            return writeln!(writer, "{line}");
+        };
+        match self {
+            Self::Pretty(_) => writeln!(writer, "{line} trace_id={trace_id}"),
+            Self::Json(_) => {
+                let open = line.strip_suffix('}').unwrap_or(line);
+                writeln!(writer, "{open},\"trace_id\":\"{trace_id}\"}}")
+            }
+        }
     }
-}
-
-fn json(line: &mut String, event: &Event<'_>) -> fmt::Result {
-    line.push_str("{\"timestamp\":\"");
-    SystemTime.format_time(&mut Writer::new(line))?;
-    let metadata = event.metadata();
-    write!(line, "\",\"level\":\"{}\",\"target\":", metadata.level())?;
-    push_text(line, metadata.target());
-    event.record(&mut JsonFields(line));
-    if let Some(trace_id) = current_trace_id() {
-        write!(line, ",\"trace_id\":\"{trace_id}\"")?;
-    }
-    line.push('}');
-    Ok(())
-}
-
-/// Writes fields behind those that are there.
-struct JsonFields<'a>(&'a mut String);
-
-impl JsonFields<'_> {
-    fn push(&mut self, field: &Field, value: impl fmt::Display) {
-        self.0.push(',');
-        push_text(self.0, field.name());
-        self.0.push(':');
-        self.0.push_str(&value.to_string());
-    }
-}
-
-impl Visit for JsonFields<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.record_str(field, &format!("{value:?}"));
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.push(',');
-        push_text(self.0, field.name());
-        self.0.push(':');
-        push_text(self.0, value);
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        // Infinity and NaN are no JSON, and become null.
-        self.push(field, serde_json::Value::from(value));
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.push(field, value);
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.push(field, value);
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.push(field, value);
-    }
-}
-
-/// A JSON string.
-fn push_text(line: &mut String, text: &str) {
-    line.push_str(&serde_json::Value::from(text).to_string());
 }
 
 thread_local! {
@@ -298,7 +244,7 @@ mod tests {
     #[test]
     fn directives_can_be_replaced_and_bad_ones_change_nothing() -> Result<(), LogError> {
         let written = Written::default();
-        let (layer, handle) = layer("warn", Line::Json, written.writer())?;
+        let (layer, handle) = layer("warn", Line::json(), written.writer())?;
         let said = || {
             tracing::info!(target: "countersign::server", "info of the server");
             tracing::warn!(target: "countersign::server", "warning of the server");
@@ -321,7 +267,7 @@ mod tests {
     #[test]
     fn a_json_line_is_json_whatever_is_logged() -> Result<(), Box<dyn std::error::Error>> {
         let written = Written::default();
-        let (layer, _handle) = layer("info", Line::Json, written.writer())?;
+        let (layer, _handle) = layer("info", Line::json(), written.writer())?;
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
             tracing::warn!(
                 quoted = "a \"b\"\n\u{1}",

@@ -44,11 +44,8 @@ impl Sampling {
     }
 }
 
-/// Traces that are exported.
-pub(super) struct Started<S> {
-    pub(super) layer: Box<dyn Layer<S> + Send + Sync>,
-    pub(super) provider: SdkTracerProvider,
-}
+/// What makes spans, and what exports them.
+type Started<S> = (Box<dyn Layer<S> + Send + Sync>, SdkTracerProvider);
 
 /// Starts what the variables ask for. What cannot be done is complained of, and is no reason not to serve.
 pub(super) fn start<S>(
@@ -89,11 +86,7 @@ where
                 })
                 .with_max_level_hint(LevelFilter::INFO),
         );
-    let started = Started {
-        layer: layer.boxed(),
-        provider,
-    };
-    (Some(started), complaints)
+    (Some((layer.boxed(), provider)), complaints)
 }
 
 /// A span of this crate. Events are for the log, which has the trace's id.

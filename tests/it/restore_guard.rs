@@ -88,13 +88,30 @@ async fn the_tokens_of_all_or_of_named_workspaces_end(database: TestDatabase) {
     assert_eq!(refusal(&client, &fresh).await, None);
 }
 
-async fn it_must_be_told_what_to_end(database: TestDatabase) {
+async fn where_there_is_nothing_to_end_that_is_told(database: TestDatabase) {
+    let server = TestServer::start(&database).await;
+    server.stop().await.expect("it stops");
+    for (arguments, told) in [
+        (&["--all"][..], "there is no workspace\n"),
+        (&["--all", "--output", "json"], "[]\n"),
+    ] {
+        let (code, printed, complaints) = guard(&database, arguments);
+        assert_eq!((code, printed.as_str()), (Some(0), told), "{complaints}");
+    }
+}
+
+async fn it_must_be_told_what_to_end_and_why(database: TestDatabase) {
+    let too_long = "x".repeat(501);
     for (arguments, told) in [
         (&[][..], "--all"),
         (&["--all", "--workspace", "acme"][..], "cannot be used with"),
         (
             &["--workspace", "a b"][..],
             "workspace `a b` must consist of",
+        ),
+        (
+            &["--all", "--reason", &too_long][..],
+            "the reason must be at most 500 characters",
         ),
     ] {
         let (code, printed, complaints) = guard(&database, arguments);
@@ -105,5 +122,6 @@ async fn it_must_be_told_what_to_end(database: TestDatabase) {
 
 on_both![
     the_tokens_of_all_or_of_named_workspaces_end,
-    it_must_be_told_what_to_end,
+    it_must_be_told_what_to_end_and_why,
+    where_there_is_nothing_to_end_that_is_told,
 ];

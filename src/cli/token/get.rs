@@ -10,8 +10,8 @@ use crate::{
 
 /// Show what is known of one token, by its id or by its secret
 ///
-/// Needs a service key with the grant `tokens.read`. Exits with 1 where nothing is known: a secret that was never issued
-/// here.
+/// Needs a service key with the grant `tokens.read`. Exits with 1 where nothing is told of a secret: it was never issued
+/// here, or the service key has only the grant `tokens.revoke`.
 #[derive(Debug, Args)]
 pub(super) struct Get {
     #[command(flatten)]
@@ -31,10 +31,10 @@ impl Get {
     pub(super) async fn run(self) -> Result<(), Failure> {
         use get_token_request::Target::{Secret, TokenId};
 
-        let which = self.target.read()?;
+        let target = self.target.read(TokenId, Secret)?;
         let session = self.caller.connect().await?;
         let request = GetTokenRequest {
-            target: Some(which.split(TokenId, Secret)),
+            target: Some(target),
             actor: self.acting_for.actor,
         };
         let mut client = TokenServiceClient::new(session.channel());

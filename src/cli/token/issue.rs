@@ -24,8 +24,7 @@ use crate::{
 /// The secret is in this output and nowhere else, ever: not in a log, not in the database, not in a later answer. Needs a
 /// service key with the grant `tokens.issue`.
 ///
-/// Without --ttl, --expires-at or --never the workspace's default lifetime holds, or there is none and the token never
-/// expires.
+/// Without --ttl or --expires-at the token never expires, and the answer warns of that.
 #[derive(Debug, Args)]
 pub(super) struct Issue {
     /// The member's workspace

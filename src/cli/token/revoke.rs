@@ -40,10 +40,10 @@ impl Revoke {
     pub(super) async fn run(self) -> Result<(), Failure> {
         use revoke_token_request::Target::{Secret, TokenId};
 
-        let which = self.target.read()?;
+        let target = self.target.read(TokenId, Secret)?;
         let session = self.caller.connect().await?;
         let request = RevokeTokenRequest {
-            target: Some(which.split(TokenId, Secret)),
+            target: Some(target),
             reason: self.reason,
             actor: self.acting_for.actor,
             ..RevokeTokenRequest::default()

@@ -23,34 +23,25 @@ pub(super) struct Target {
     secret_file: Option<PathBuf>,
 }
 
-/// What a target is once it is read.
-pub(super) enum Which {
-    Id(String),
-    Secret(SecretInput),
-}
-
 impl Target {
-    /// Reads the secret, if it is by secret.
-    pub(super) fn read(self) -> Result<Which, Failure> {
+    /// The id, or the secret once it is read, as a message takes it.
+    pub(super) fn read<T>(
+        self,
+        by_id: fn(String) -> T,
+        by_secret: fn(String) -> T,
+    ) -> Result<T, Failure> {
         match self.token_id {
-            None => SecretInput::read(self.secret_file.as_deref()).map(Which::Secret),
-            Some(id) if id.starts_with("tok_") => Ok(Which::Id(id)),
+            None => {
+                let secret = SecretInput::read(self.secret_file.as_deref())?;
+                Ok(by_secret(secret.expose().to_owned()))
+            }
+            Some(id) if id.starts_with("tok_") => Ok(by_id(id)),
             // Not shown: it may be the secret, by mistake.
             Some(_) => Err(Failure::Usage(
                 "a token's id begins with `tok_`; its secret is given by --secret-stdin or --secret-file, because \
                  the process list shows arguments"
                     .to_owned(),
             )),
-        }
-    }
-}
-
-impl Which {
-    /// The id or the secret, as a message takes it.
-    pub(super) fn split<T>(&self, id: fn(String) -> T, secret: fn(String) -> T) -> T {
-        match self {
-            Self::Id(text) => id(text.clone()),
-            Self::Secret(text) => secret(text.expose().to_owned()),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The metrics of RPCs.
 
-use std::{sync::OnceLock, time::Duration};
+use std::time::Duration;
 
-use prometheus::{Error, Histogram, HistogramOpts, HistogramVec, IntGauge, Registry};
+use prometheus::{Error, HistogramOpts, HistogramVec, IntGauge, Registry};
 use tonic::Code;
 
 use super::family::{gauge, registered};
@@ -14,20 +14,13 @@ const DURATION_BUCKETS: [f64; 16] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 10.0,
 ];
-const CODES: usize = 17;
 
 /// How many RPCs there are, and how long they take.
 pub(in crate::telemetry) struct Calls {
     /// In the order of their names; the last is [`OTHER`].
-    methods: Vec<Method>,
+    methods: Vec<String>,
     durations: HistogramVec,
     in_flight: IntGauge,
-}
-
-/// A method with its histograms, which are looked up once.
-struct Method {
-    name: String,
-    by_code: [OnceLock<Histogram>; CODES],
 }
 
 impl Calls {
@@ -36,7 +29,7 @@ impl Calls {
         methods.dedup();
         methods.push(OTHER.to_owned());
         let calls = Self {
-            methods: methods.into_iter().map(Method::new).collect(),
+            methods,
             durations: durations(registry)?,
             in_flight: gauge(
                 registry,
@@ -45,7 +38,7 @@ impl Calls {
             )?,
         };
         for method in &calls.methods {
-            let labels = [method.name.as_str(), code_name(Code::Ok)];
+            let labels = [method.as_str(), code_name(Code::Ok)];
             calls.durations.get_metric_with_label_values(&labels)?;
         }
         Ok(calls)
@@ -55,14 +48,12 @@ impl Calls {
     pub(in crate::telemetry) fn method(&self, name: &str) -> usize {
         let other = self.methods.len() - 1;
         self.methods[..other]
-            .binary_search_by(|method| method.name.as_str().cmp(name))
+            .binary_search_by(|method| method.as_str().cmp(name))
             .unwrap_or(other)
     }
 
     pub(in crate::telemetry) fn method_name(&self, method: usize) -> &str {
-        self.methods
-            .get(method)
-            .map_or(OTHER, |method| &method.name)
+        self.methods.get(method).map_or(OTHER, String::as_str)
     }
 
     pub(in crate::telemetry) fn began(&self) {
@@ -71,31 +62,10 @@ impl Calls {
 
     pub(in crate::telemetry) fn ended(&self, method: usize, code: Code, duration: Duration) {
         self.in_flight.dec();
-        let Some(method) = self.methods.get(method) else {
-            return;
-        };
-        let Some(slot) = method.by_code.get(code as usize) else {
-            return;
-        };
-        let histogram = match slot.get() {
-            Some(histogram) => histogram,
-            None => {
-                let labels = [method.name.as_str(), code_name(code)];
-                let Ok(found) = self.durations.get_metric_with_label_values(&labels) else {
-                    return;
-                };
-                slot.get_or_init(|| found)
-            }
-        };
-        histogram.observe(duration.as_secs_f64());
-    }
-}
-
-impl Method {
-    fn new(name: String) -> Self {
-        Self {
-            name,
-            by_code: std::array::from_fn(|_| OnceLock::new()),
+        let labels = [self.method_name(method), code_name(code)];
+        // There is always a child for as many labels as the family was made with.
+        if let Ok(histogram) = self.durations.get_metric_with_label_values(&labels) {
+            histogram.observe(duration.as_secs_f64());
         }
     }
 }

@@ -4,14 +4,15 @@ use super::{Bench, person::run, stdout};
 use crate::support::process::countersign;
 
 /// Every command, and those below it.
-const COMMANDS: [(&str, &[&str]); 17] = [
+const COMMANDS: [(&str, &[&str]); 18] = [
     ("serve", &[]),
     ("dev", &[]),
     ("migrate", &[]),
     ("config", &["init", "check", "show"]),
     ("policy", &["show", "check"]),
     ("key", &["new"]),
-    ("pepper", &["new"]),
+    ("pepper", &["new", "status"]),
+    ("restore-guard", &[]),
     ("token", &["issue", "list", "get", "revoke", "inspect"]),
     (
         "member",
