@@ -174,7 +174,9 @@ pub enum Error {
         limit: usize,
     },
     /// The call took longer than it may.
-    #[error("there was no answer within {deadline:?}: a change may or may not have been made")]
+    #[error(
+        "there was no answer within {deadline:?}: if a change was asked for, read back whether it was made"
+    )]
     DeadlineExceeded {
         /// How long it may take.
         deadline: Duration,

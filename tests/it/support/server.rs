@@ -12,7 +12,7 @@ use countersign::{
         policy::Policy,
         secret::TokenFormat,
     },
-    grpc,
+    grpc::{self, CallLimits},
     server::{self, Inputs, Limits, Reload, StartError},
     store::{self, Store},
     telemetry::Telemetry,
@@ -88,7 +88,15 @@ impl Default for Setup {
             drain_delay: Duration::ZERO,
             database_url: None,
             clock: TestClock::default(),
-            limits: Limits::default(),
+            // A busy machine is no reason for a test to fail: those about deadlines set their own.
+            limits: Limits {
+                calls: CallLimits {
+                    decision_deadline: Duration::from_secs(30),
+                    other_deadline: Duration::from_secs(30),
+                    ..CallLimits::default()
+                },
+                ..Limits::default()
+            },
             statements: None,
         }
     }
