@@ -13,7 +13,7 @@ use tracing::{Instrument, Span, info_span};
 
 use super::{
     Session, Store, Tx,
-    fault::{Abort, server_code},
+    fault::{Abort, is_rolled_back},
 };
 use crate::domain::{
     database_url::Backend, error::Error, event::NewEvent, ids::Revision, token::Origin,
@@ -134,8 +134,7 @@ impl Store {
                     revision,
                 })
             }
-            // The database said no, so it rolled back.
-            Err(error) if server_code(&error).is_some() => Err(error.into()),
+            Err(error) if is_rolled_back(&error) => Err(error.into()),
             Err(error) => {
                 tracing::error!(error = %error, "the outcome of a commit is unknown");
                 Err(Error::OutcomeUnknown.into())
