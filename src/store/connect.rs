@@ -8,8 +8,9 @@ use sea_orm::{
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use sea_orm_migration::MigratorTrait;
+use tokio::sync::Semaphore;
 
-use super::{Abort, Session, Store, lock::FileLock, migration::Migrator};
+use super::{Abort, Session, Store, lock::FileLock, migration::Migrator, mutate::MAX_MUTATIONS};
 use crate::domain::{
     database_url::{Backend, DatabaseUrl},
     pepper::PepperRing,
@@ -94,6 +95,7 @@ impl Store {
             write,
             backend: url.backend(),
             clock,
+            places: Arc::new(Semaphore::new(MAX_MUTATIONS)),
             head: Arc::default(),
             observer: None,
             _lock: lock,
