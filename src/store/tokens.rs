@@ -149,13 +149,9 @@ impl<C: ConnectionTrait> Session<C> {
             query.and_where(Expr::col(("t", token::Column::MemberId)).eq(member_id.as_str()));
         }
         if let Some((at, id)) = &filter.after {
-            query.cond_where(
-                Cond::any().add(Expr::col(created_at).lt(at.0)).add(
-                    Cond::all()
-                        .add(Expr::col(created_at).eq(at.0))
-                        .add(Expr::col(token_id).lt(id.as_str())),
-                ),
-            );
+            // As a pair, so that an index leads to it and no page costs more than the first.
+            let place = Expr::tuple([Expr::col(created_at), Expr::col(token_id)]);
+            query.and_where(place.lt(Expr::tuple([Expr::value(at.0), Expr::value(id.as_str())])));
         }
         if !filter.states.is_empty() {
             let states = filter.states.iter();
