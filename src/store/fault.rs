@@ -58,7 +58,17 @@ fn is_broken_connection(error: &DbErr) -> bool {
     let (DbErr::Conn(cause) | DbErr::Exec(cause) | DbErr::Query(cause)) = error else {
         return false;
     };
-    matches!(cause, RuntimeErr::SqlxError(cause) if matches!(**cause, SqlxError::Io(_)))
+    let RuntimeErr::SqlxError(cause) = cause else {
+        return false;
+    };
+    match &**cause {
+        SqlxError::Io(_) => true,
+        // The server's last word to a session that it ended, which waited for whoever would use the connection next.
+        SqlxError::Database(answer) => answer
+            .try_downcast_ref::<PgDatabaseError>()
+            .is_some_and(|answer| answer.severity() == PgSeverity::Fatal),
+        _ => false,
+    }
 }
 
 /// Whether a commit that ended so is known to have changed nothing. Only a plain refusal says so: whatever ends the session

@@ -179,6 +179,33 @@ async fn clients_that_give_up_leave_only_so_many_mutations_behind(database: Test
     assert!(is_overloaded, "nothing bounds them");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn no_decision_fails_for_connections_that_a_restart_ended() {
+    let Some(database) = TestDatabase::create(Backend::Postgres).await else {
+        return;
+    };
+    let server = TestServer::start(&database).await;
+    let client = server.client(PLATFORM);
+    acme(&client).await;
+    let secret = client.issue("acme", "max", "deploy", None).await.secret;
+    let authorize = || {
+        let (client, secret) = (client.clone(), secret.clone());
+        let owner = Some(Owner::Bearer(true));
+        async move { client.authorize(&secret, "bookings.read", "", owner).await }
+    };
+    at_once((0..50).map(|_| authorize())).await;
+    let connection = database.connect().await;
+    let ended = connection.execute_unprepared(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    );
+    ended.await.expect("all sessions end");
+    for _ in 0..20 {
+        let decision = authorize().await.decision.expect("a decision");
+        assert_eq!(decision.outcome(), Outcome::Allow);
+    }
+}
+
 /// The platform, over a connection of its own.
 fn connect(server: &TestServer) -> Client {
     let endpoint = Endpoint::from_shared(format!("http://{}", server.address()));
