@@ -28,6 +28,7 @@ use std::sync::{
 };
 
 use sea_orm::{DatabaseConnection, DatabaseTransaction};
+use tokio::sync::Semaphore;
 
 use crate::domain::{
     database_url::Backend,
@@ -45,6 +46,8 @@ pub struct Store {
     write: DatabaseConnection,
     backend: Backend,
     clock: Clock,
+    /// Of mutations, each of which has one until its end.
+    places: Arc<Semaphore>,
     /// The newest revision that was read or written here.
     head: Arc<AtomicI64>,
     /// Called with each change that was committed.

@@ -1,5 +1,7 @@
 //! The decision: one pure, total function of what was presented, what was asked, the policy and the time.
 
+use std::sync::Arc;
+
 use super::{
     action::Action,
     directory::{Member, MemberState, Workspace, WorkspaceState},
@@ -53,8 +55,8 @@ pub struct Ask {
     pub workspace_id: Option<WorkspaceId>,
     /// To whose.
     pub owner: Owner,
-    /// For whom the bearer asks to act; empty for nobody else.
-    pub on_behalf_of: String,
+    /// For whom the bearer asks to act; empty for nobody else. Shared, as it may be long and the asks of a batch many.
+    pub on_behalf_of: Arc<str>,
 }
 
 /// Why not: the first that applies, in this order.

@@ -27,10 +27,10 @@ impl EventService for Api {
         &self,
         request: Request<WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
-        self.gate.admit(&request, &[Grant::EventsRead])?;
+        let admission = self.gate.admit_to_stream(&request, Grant::EventsRead)?;
         let (workspace_id, after) = parse_watch(request.get_ref())?;
         let watch = self.service.watch_events(workspace_id, after).await?;
-        Ok(Response::new(watch::stream(watch)))
+        Ok(Response::new(watch::stream(watch, admission)))
     }
 
     async fn list_events(

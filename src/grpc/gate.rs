@@ -6,6 +6,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 use tonic::{Request, metadata::MetadataMap};
 
 use crate::domain::{
@@ -26,9 +27,32 @@ const FAILURES_PER_SECOND: u32 = 10;
 /// How many requests by secret a caller may make in a second: they could be used to try secrets.
 const BY_SECRET_PER_SECOND: u32 = 20;
 
+/// The admission to a stream, which may outlive the key or the grant that it was opened with.
+pub struct Admission {
+    gate: Arc<Gate>,
+    replaced: watch::Receiver<()>,
+    metadata: MetadataMap,
+    grant: Grant,
+}
+
+impl Admission {
+    /// Waits until other callers are admitted and this one is no longer among them, and tells why.
+    pub async fn end(&mut self) -> Error {
+        while self.replaced.changed().await.is_ok() {
+            let caller = self.gate.identify(&self.metadata);
+            if let Err(error) = caller.and_then(|caller| caller.require_any(&[self.grant])) {
+                return error;
+            }
+        }
+        Error::CredentialInvalid
+    }
+}
+
 /// Admits callers.
 pub struct Gate {
     callers: ArcSwap<Callers>,
+    /// Told whenever they are replaced.
+    replaced: watch::Sender<()>,
     failures: Limiter<IpAddr>,
     by_secret: Limiter<CallerName>,
     clock: Clock,
@@ -42,6 +66,7 @@ impl Gate {
     pub fn new(callers: Callers, clock: Clock) -> Self {
         Self {
             callers: ArcSwap::from_pointee(callers),
+            replaced: watch::Sender::new(()),
             failures: Limiter::new(FAILURES_PER_SECOND),
             by_secret: Limiter::new(BY_SECRET_PER_SECOND),
             clock,
@@ -59,6 +84,7 @@ impl Gate {
     /// Admits these callers from now on, and no others.
     pub fn replace_callers(&self, callers: Callers) {
         self.callers.store(Arc::new(callers));
+        self.replaced.send_replace(());
     }
 
     /// The caller of this request, if it has at least one of these grants.
@@ -66,6 +92,23 @@ impl Gate {
         let caller = self.authenticate(request)?;
         caller.require_any(grants)?;
         Ok(caller)
+    }
+
+    /// Admits the caller of this request to a stream, for as long as it may go on.
+    pub fn admit_to_stream<T>(
+        self: &Arc<Self>,
+        request: &Request<T>,
+        grant: Grant,
+    ) -> Result<Admission, Error> {
+        // From before the callers are asked: none that come in between are missed.
+        let replaced = self.replaced.subscribe();
+        self.admit(request, &[grant])?;
+        Ok(Admission {
+            gate: Arc::clone(self),
+            replaced,
+            metadata: request.metadata().clone(),
+            grant,
+        })
     }
 
     /// The caller of this request, whatever it may do.

@@ -1,5 +1,7 @@
 //! Decisions.
 
+use std::cmp::Ordering;
+
 use super::{Rules, Service};
 use crate::domain::{
     decide::{
@@ -162,10 +164,12 @@ impl Service {
         let session = self.0.store.read();
         let found = session.find_presented(&digests).await?;
         if let Some(name) = min_revision {
-            // What was read is as new as can be, so a change that it lacks is none of this feed's.
-            let known = match name.number == found.revision.number {
-                true => Some(found.revision),
-                false => session.find_revision(name.number).await?,
+            // What was read is as new as can be, so a change that it lacks is none of this feed's. It is not looked for: one
+            // made by now would be found, and be none that was decided from.
+            let known = match name.number.cmp(&found.revision.number) {
+                Ordering::Less => session.find_revision(name.number).await?,
+                Ordering::Equal => Some(found.revision),
+                Ordering::Greater => None,
             };
             if !known.is_some_and(|revision| name.names(&revision)) {
                 return Err(Error::RevisionUnknown {

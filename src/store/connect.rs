@@ -8,8 +8,9 @@ use sea_orm::{
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use sea_orm_migration::MigratorTrait;
+use tokio::sync::Semaphore;
 
-use super::{Abort, Session, Store, lock::FileLock, migration::Migrator};
+use super::{Abort, Session, Store, lock::FileLock, migration::Migrator, mutate::MAX_MUTATIONS};
 use crate::domain::{
     database_url::{Backend, DatabaseUrl},
     pepper::PepperRing,
@@ -17,7 +18,7 @@ use crate::domain::{
 };
 
 /// Of each pool. There are two, so that decisions do not wait behind mutations that wait for locks.
-const POSTGRES_CONNECTIONS: u32 = 10;
+pub(super) const MAX_CONNECTIONS: u32 = 10;
 const SQLITE_READERS: u32 = 4;
 /// How long a request waits for a connection before it is answered that it cannot be carried out now.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -80,12 +81,12 @@ impl Store {
                 )
             }
             Backend::Postgres => {
-                let read = connect(url, POSTGRES_CONNECTIONS).await.map_err(fault)?;
+                let read = connect(url, MAX_CONNECTIONS).await.map_err(fault)?;
                 let pending = Migrator::pending(&read).await.map_err(fault)?;
                 if !pending.is_empty() {
                     return Err(StoreError::Pending(url.clone(), pending));
                 }
-                let write = connect(url, POSTGRES_CONNECTIONS).await.map_err(fault)?;
+                let write = connect(url, MAX_CONNECTIONS).await.map_err(fault)?;
                 (read, write, None)
             }
         };
@@ -94,6 +95,7 @@ impl Store {
             write,
             backend: url.backend(),
             clock,
+            places: Arc::new(Semaphore::new(MAX_MUTATIONS)),
             head: Arc::default(),
             observer: None,
             _lock: lock,

@@ -1,8 +1,17 @@
 //! What ends a query or a mutation early: a refusal, or a fault of the database.
 
-use sea_orm::{DbErr, RuntimeErr, SqlxError};
+use sea_orm::{
+    DbErr, RuntimeErr, SqlxError,
+    sqlx::{
+        error::DatabaseError,
+        postgres::{PgDatabaseError, PgSeverity},
+    },
+};
 
 use crate::domain::error::Error;
+
+const SQLITE_BUSY: u32 = 5;
+const SQLITE_CONSTRAINT: u32 = 19;
 
 /// Why a query or a mutation did not come to its end.
 pub enum Abort {
@@ -34,9 +43,12 @@ impl Abort {
             Self::Database(error) => error,
             Self::Refused(_) | Self::Corrupt(_) => return false,
         };
-        // SQLite's extended codes hold the primary one in their low byte; 5 is SQLITE_BUSY.
-        let is_busy = |code: &str| code.parse::<u32>().is_ok_and(|code| code & 0xff == 5);
-        server_code(error).is_some_and(|code| code == "40001" || code == "40P01" || is_busy(&code))
+        answer(error).is_some_and(
+            |answer| match answer.try_downcast_ref::<PgDatabaseError>() {
+                Some(answer) => matches!(answer.code(), "40001" | "40P01"),
+                None => sqlite_code(answer) == Some(SQLITE_BUSY),
+            },
+        )
     }
 }
 
@@ -46,11 +58,36 @@ fn is_broken_connection(error: &DbErr) -> bool {
     let (DbErr::Conn(cause) | DbErr::Exec(cause) | DbErr::Query(cause)) = error else {
         return false;
     };
-    matches!(cause, RuntimeErr::SqlxError(cause) if matches!(**cause, SqlxError::Io(_)))
+    let RuntimeErr::SqlxError(cause) = cause else {
+        return false;
+    };
+    match &**cause {
+        SqlxError::Io(_) => true,
+        // The server's last word to a session that it ended, which waited for whoever would use the connection next.
+        SqlxError::Database(answer) => answer
+            .try_downcast_ref::<PgDatabaseError>()
+            .is_some_and(|answer| answer.severity() == PgSeverity::Fatal),
+        _ => false,
+    }
 }
 
-/// The code with which the database itself answered. None: the answer never came.
-pub(super) fn server_code(error: &DbErr) -> Option<String> {
+/// Whether a commit that ended so is known to have changed nothing. Only a plain refusal says so: whatever ends the session
+/// or the server may come when the commit is on disk already, a pooler that lost the server says so in the server's
+/// stead, and SQLite's log may hold a commit that it could not make sure of.
+pub(super) fn is_rolled_back(error: &DbErr) -> bool {
+    answer(error).is_some_and(
+        |answer| match answer.try_downcast_ref::<PgDatabaseError>() {
+            Some(answer) => {
+                let is_unclear = answer.code().starts_with("08") || answer.code() == "40003";
+                answer.severity() == PgSeverity::Error && !is_unclear
+            }
+            None => matches!(sqlite_code(answer), Some(SQLITE_BUSY | SQLITE_CONSTRAINT)),
+        },
+    )
+}
+
+/// What the database itself answered. None: the answer never came.
+fn answer(error: &DbErr) -> Option<&dyn DatabaseError> {
     let (DbErr::Conn(cause) | DbErr::Exec(cause) | DbErr::Query(cause)) = error else {
         return None;
     };
@@ -58,9 +95,15 @@ pub(super) fn server_code(error: &DbErr) -> Option<String> {
         return None;
     };
     match &**cause {
-        SqlxError::Database(answer) => answer.code().map(Into::into),
+        SqlxError::Database(answer) => Some(&**answer),
         _ => None,
     }
+}
+
+/// SQLite's extended codes hold the primary one in their low byte.
+fn sqlite_code(answer: &dyn DatabaseError) -> Option<u32> {
+    let code = answer.code()?.parse::<u32>().ok()?;
+    Some(code & 0xff)
 }
 
 impl From<Error> for Abort {

@@ -13,12 +13,14 @@ use tracing::{Instrument, Span, info_span};
 
 use super::{
     Session, Store, Tx,
-    fault::{Abort, server_code},
+    fault::{Abort, is_rolled_back},
 };
 use crate::domain::{
     database_url::Backend, error::Error, event::NewEvent, ids::Revision, token::Origin,
 };
 
+/// How many run at once. They go on when their callers give up, so whoever bounds the calls does not bound them.
+pub(super) const MAX_MUTATIONS: usize = 1024;
 /// How often a transaction that lost to another is run before its caller is told to try again.
 const ATTEMPTS: u32 = 5;
 
@@ -78,8 +80,15 @@ impl Store {
     /// Runs a mutation. It has a task of its own: a caller that gives up must not stop it between its commit and whatever
     /// has to follow.
     pub async fn mutate<M: Mutation>(&self, mutation: M) -> Result<Done<M::Output>, Error> {
+        let limit = MAX_MUTATIONS;
+        let place = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| Error::Overloaded { limit })?;
         let store = self.clone();
-        let run = async move { store.run_to_end(mutation).await };
+        let run = async move {
+            let _place = place;
+            store.run_to_end(mutation).await
+        };
         let run = tokio::spawn(run.instrument(Span::current()));
         run.await.unwrap_or_else(|error| {
             tracing::error!(error = %error, "a mutation did not run to its end");
@@ -134,8 +143,7 @@ impl Store {
                     revision,
                 })
             }
-            // The database said no, so it rolled back.
-            Err(error) if server_code(&error).is_some() => Err(error.into()),
+            Err(error) if is_rolled_back(&error) => Err(error.into()),
             Err(error) => {
                 tracing::error!(error = %error, "the outcome of a commit is unknown");
                 Err(Error::OutcomeUnknown.into())

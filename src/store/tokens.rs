@@ -4,8 +4,8 @@ mod select;
 
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, ExprTrait, FromQueryResult,
-    IntoActiveModel, Order, PaginatorTrait, QueryFilter, QuerySelect,
-    sea_query::{Cond, Expr, Func, JoinType, LockType, Query},
+    IntoActiveModel, Order, PaginatorTrait, QueryFilter, QueryResult, QuerySelect,
+    sea_query::{Cond, Expr, Func, JoinType, LockType, Query, SelectStatement},
 };
 
 use self::select::{
@@ -13,6 +13,7 @@ use self::select::{
 };
 use super::{
     Session, Tx,
+    connect::MAX_CONNECTIONS,
     entity::{actor_column, feed_head, token},
     fault::Abort,
 };
@@ -73,11 +74,8 @@ impl<C: ConnectionTrait> Session<C> {
         join_bearer(&mut query, JoinType::LeftJoin);
         select_bearer(&mut query);
         query.expr_as(self.in_recovery(), "in_recovery");
-        let mut row = self.db.query_one(&query).await.map_err(Abort::from);
-        if row.as_ref().is_err_and(Abort::is_broken_connection) {
-            row = self.db.query_one(&query).await.map_err(Abort::from);
-        }
-        let row = row?.ok_or_else(|| Abort::corrupt("the feed has no head".to_owned()))?;
+        let row = self.query_one_again(&query).await?;
+        let row = row.ok_or_else(|| Abort::corrupt("the feed has no head".to_owned()))?;
         if row.try_get("", "in_recovery")? {
             tracing::error!("the database is a standby, whose answers may be old");
             return Err(Error::Unavailable.into());
@@ -149,13 +147,9 @@ impl<C: ConnectionTrait> Session<C> {
             query.and_where(Expr::col(("t", token::Column::MemberId)).eq(member_id.as_str()));
         }
         if let Some((at, id)) = &filter.after {
-            query.cond_where(
-                Cond::any().add(Expr::col(created_at).lt(at.0)).add(
-                    Cond::all()
-                        .add(Expr::col(created_at).eq(at.0))
-                        .add(Expr::col(token_id).lt(id.as_str())),
-                ),
-            );
+            // As a pair, so that an index leads to it and no page costs more than the first.
+            let place = Expr::tuple([Expr::col(created_at), Expr::col(token_id)]);
+            query.and_where(place.lt(Expr::tuple([Expr::value(at.0), Expr::value(id.as_str())])));
         }
         if !filter.states.is_empty() {
             let states = filter.states.iter();
@@ -204,6 +198,18 @@ impl<C: ConnectionTrait> Session<C> {
         rows.iter()
             .map(|row| Ok((row.try_get("", "pepper_id")?, row.try_get("", "live")?)))
             .collect()
+    }
+
+    /// Asks again where the connection turns out to be gone. After a restart of the database all that the pool holds may be.
+    async fn query_one_again(&self, query: &SelectStatement) -> Result<Option<QueryResult>, Abort> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match self.db.query_one(query).await.map_err(Abort::from) {
+                Err(abort) if abort.is_broken_connection() && attempts <= MAX_CONNECTIONS => {}
+                row => return row,
+            }
+        }
     }
 
     /// Whether the server replays another's log and so may be behind it.

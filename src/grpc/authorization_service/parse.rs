@@ -1,5 +1,7 @@
 //! Reading what is asked of AuthorizationService.
 
+use std::sync::Arc;
+
 use zeroize::Zeroizing;
 
 use crate::{
@@ -24,7 +26,7 @@ pub(super) type Token = Zeroizing<String>;
 /// The circumstances of a request.
 pub(super) struct Circumstances {
     /// For whom the bearer asks to act. Unchecked: the bearer may be the one who says it.
-    pub(super) on_behalf_of: String,
+    pub(super) on_behalf_of: Arc<str>,
     /// Which change the state must include.
     pub(super) min_revision: Option<RevisionName>,
 }
@@ -40,7 +42,7 @@ pub(super) fn one(request: AuthorizeRequest) -> Result<(Token, Ask, Circumstance
         return Err(fields.into_error());
     };
     fields.finish()?;
-    ask.on_behalf_of.clone_from(&circumstances.on_behalf_of);
+    ask.on_behalf_of = Arc::clone(&circumstances.on_behalf_of);
     Ok((token, ask, circumstances))
 }
 
@@ -64,7 +66,7 @@ pub(super) fn batch(
     };
     fields.finish()?;
     for ask in &mut asks {
-        ask.on_behalf_of.clone_from(&circumstances.on_behalf_of);
+        ask.on_behalf_of = Arc::clone(&circumstances.on_behalf_of);
     }
     Ok((token, asks, mode, circumstances))
 }
@@ -88,7 +90,7 @@ fn circumstances(
             .map(Some),
     };
     Ok(min_revision.map(|min_revision| Circumstances {
-        on_behalf_of: context.on_behalf_of,
+        on_behalf_of: context.on_behalf_of.into(),
         min_revision,
     }))
 }
@@ -127,7 +129,7 @@ fn ask(fields: &mut Fields, action: &str, resource: &pb::Resource) -> Option<Ask
         action: action?,
         workspace_id: workspace_id?,
         owner: owner?,
-        on_behalf_of: String::new(),
+        on_behalf_of: "".into(),
     })
 }
 
@@ -173,4 +175,36 @@ fn workspace(fields: &mut Fields, id: &str, owner: Option<&Owner>) -> Option<Opt
     fields
         .read("resource.workspace_id", WorkspaceId::parse(id))
         .map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_holds_its_context_once() {
+        let request = BatchAuthorizeRequest {
+            token: "anything".to_owned(),
+            checks: vec![
+                pb::Check {
+                    action: "bookings.read".to_owned(),
+                    resource: Some(pb::Resource {
+                        owner: Some(pb::resource::Owner::Bearer(true)),
+                        ..Default::default()
+                    }),
+                };
+                MAX_CHECKS
+            ],
+            context: Some(pb::Context {
+                on_behalf_of: "x".repeat(900_000),
+                ..Default::default()
+            }),
+            mode: pb::BatchMode::All.into(),
+        };
+        let asks = batch(request).map(|(_, asks, ..)| asks);
+        let asks = asks.unwrap_or_default();
+        assert_eq!(asks.len(), MAX_CHECKS);
+        let first = &asks[0].on_behalf_of;
+        assert!(asks.iter().all(|ask| Arc::ptr_eq(&ask.on_behalf_of, first)));
+    }
 }

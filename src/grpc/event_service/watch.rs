@@ -11,7 +11,7 @@ use tonic::Status;
 
 use crate::{
     domain::error::Error,
-    grpc::render,
+    grpc::{gate::Admission, render},
     pb::{Heartbeat, WatchEventsResponse, watch_events_response::Item},
     service::{EventWatch, Watched},
 };
@@ -23,20 +23,26 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 type Answer = Result<WatchEventsResponse, Status>;
 
-/// The stream of a watch, until either end has enough.
-pub(super) fn stream(watch: EventWatch) -> ReceiverStream<Answer> {
+/// The stream of a watch, until either end has enough or the watcher is no longer admitted.
+pub(super) fn stream(watch: EventWatch, admission: Admission) -> ReceiverStream<Answer> {
     let (send, items) = mpsc::channel(BUFFER + 1);
     // A place is kept for the status, so that even a watcher that reads nothing can find out why it was ended.
     if let Ok(last) = send.clone().try_reserve_owned() {
-        tokio::spawn(run(watch, send, last));
+        tokio::spawn(run(watch, admission, send, last));
     }
     ReceiverStream::new(items)
 }
 
-async fn run(mut watch: EventWatch, send: Sender<Answer>, last: OwnedPermit<Answer>) {
+async fn run(
+    mut watch: EventWatch,
+    mut admission: Admission,
+    send: Sender<Answer>,
+    last: OwnedPermit<Answer>,
+) {
     loop {
         let watched = tokio::select! {
             watched = watch.next() => watched,
+            error = admission.end() => Err(error),
             () = send.closed() => return,
         };
         let item = match watched {

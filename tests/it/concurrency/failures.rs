@@ -3,7 +3,9 @@
 
 mod worker;
 
+use countersign::pb::PutMemberRequest;
 use sea_orm::ConnectionTrait;
+use tonic::Code;
 
 use self::worker::Worker;
 use super::{at_once, platforms, servers};
@@ -12,6 +14,8 @@ use crate::support::{
     database::{Backend, TestDatabase, on_both},
     history::History,
     random::Random,
+    server::{PLATFORM, TestServer},
+    status::assert_status,
 };
 
 const WORKERS: usize = 20;
@@ -81,6 +85,41 @@ async fn a_fifth_of_a_thousand_mutations_fails_and_leaves_no_gap(database: TestD
     for worker in &workers {
         // Through the other server, where there is one.
         worker.assert_state(&clients[clients.len() - 1]).await;
+    }
+}
+
+/// What a pooler says that lost the server, and what the server says that is told to end: the commit may be on disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_may_have_been_made_is_not_told_as_one_that_was_not() {
+    for cause in [
+        "RAISE EXCEPTION 'the server is gone' USING ERRCODE = '08006'",
+        "PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(10)",
+    ] {
+        let Some(database) = TestDatabase::create(Backend::Postgres).await else {
+            return;
+        };
+        let server = TestServer::start(&database).await;
+        let client = server.client(PLATFORM);
+        client.create_workspace("acme").await;
+        let connection = database.connect().await;
+        let trigger = format!(
+            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ \
+             BEGIN {cause}; RETURN NULL; END $$; \
+             CREATE CONSTRAINT TRIGGER fails_at_commit AFTER INSERT ON event \
+             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail()"
+        );
+        let installed = connection.execute_unprepared(&trigger).await;
+        installed.expect("the trigger is there");
+        connection.close().await.expect("the connection closes");
+        let request = PutMemberRequest {
+            workspace_id: "acme".to_owned(),
+            member_id: "max".to_owned(),
+            role: "member".to_owned(),
+            ..Default::default()
+        };
+        let status = client.directory.clone().put_member(request).await;
+        let status = status.expect_err("the commit fails");
+        assert_status(&status, Code::Unavailable, "OUTCOME_UNKNOWN", None);
     }
 }
 

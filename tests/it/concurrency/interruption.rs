@@ -153,6 +153,59 @@ async fn a_counter_that_is_not_let_go_holds_up_mutations_for_seconds_and_no_deci
     History::read(&database).await.assert_sound(&[]);
 }
 
+/// Each of them leaves its mutation behind, which waits on.
+async fn clients_that_give_up_leave_only_so_many_mutations_behind(database: TestDatabase) {
+    let server = TestServer::start(&database).await;
+    let client = server.client(PLATFORM);
+    client.create_workspace("other").await;
+    let connection = database.connect().await;
+    let held = hold_the_counter(&connection).await;
+    let clients: Vec<_> = (0..16).map(|_| connect(&server)).collect();
+    let mut is_overloaded = false;
+    for _ in 0..3 {
+        let calls = clients.iter().cycle().take(16 * 60).map(|client| {
+            let call = create_member(client);
+            async move { timeout(Duration::from_millis(400), call).await }
+        });
+        for answer in at_once(calls.collect::<Vec<_>>()).await {
+            if let Ok(Err(status)) = answer {
+                is_overloaded |= status.code() == Code::ResourceExhausted;
+            }
+        }
+        // The server hears that they gave up.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    held.rollback().await.expect("the counter is let go");
+    assert!(is_overloaded, "nothing bounds them");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_decision_fails_for_connections_that_a_restart_ended() {
+    let Some(database) = TestDatabase::create(Backend::Postgres).await else {
+        return;
+    };
+    let server = TestServer::start(&database).await;
+    let client = server.client(PLATFORM);
+    acme(&client).await;
+    let secret = client.issue("acme", "max", "deploy", None).await.secret;
+    let authorize = || {
+        let (client, secret) = (client.clone(), secret.clone());
+        let owner = Some(Owner::Bearer(true));
+        async move { client.authorize(&secret, "bookings.read", "", owner).await }
+    };
+    at_once((0..50).map(|_| authorize())).await;
+    let connection = database.connect().await;
+    let ended = connection.execute_unprepared(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    );
+    ended.await.expect("all sessions end");
+    for _ in 0..20 {
+        let decision = authorize().await.decision.expect("a decision");
+        assert_eq!(decision.outcome(), Outcome::Allow);
+    }
+}
+
 /// The platform, over a connection of its own.
 fn connect(server: &TestServer) -> Client {
     let endpoint = Endpoint::from_shared(format!("http://{}", server.address()));
@@ -181,6 +234,7 @@ fn create_member(
 }
 
 on_both![
+    clients_that_give_up_leave_only_so_many_mutations_behind,
     many_clients_that_give_up_split_nothing,
     a_mutation_whose_client_gave_up_runs_to_its_end,
 ];

@@ -229,9 +229,9 @@ impl Cell {
                 _ => Owner::Nobody,
             },
             on_behalf_of: match self.value("on_behalf_of") {
-                "self" => MEMBER.to_owned(),
-                "other" => OTHER_MEMBER.to_owned(),
-                _ => String::new(),
+                "self" => MEMBER.into(),
+                "other" => OTHER_MEMBER.into(),
+                _ => "".into(),
             },
         }
     }

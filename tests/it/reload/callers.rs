@@ -1,12 +1,16 @@
 //! Callers come, go and change with a reload, at once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use countersign::{
     domain::caller::{ActsFor, Caller, Callers, Grant, KeyDigest},
-    pb::{Actor, GetWorkspaceRequest, IssueTokenRequest},
+    pb::{
+        Actor, GetWorkspaceRequest, IssueTokenRequest, WatchEventsRequest, WatchEventsResponse,
+        watch_events_response::Item,
+    },
 };
-use tonic::{Code, Status};
+use tokio::time::timeout;
+use tonic::{Code, Status, Streaming};
 
 use crate::support::{
     client::{Client, issue_request},
@@ -120,4 +124,52 @@ async fn a_key_is_rotated_without_a_moment_in_which_neither_works() {
     read(&second).await.expect("the second works alone");
     let refused = read(&first).await.expect_err("the first is out");
     assert_status(&refused, Code::Unauthenticated, "CREDENTIAL_INVALID", None);
+}
+
+async fn watch(client: &Client) -> Streaming<WatchEventsResponse> {
+    let request = WatchEventsRequest::default();
+    let answer = client.events.clone().watch_events(request).await;
+    answer.expect("a stream").into_inner()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_the_key_or_the_grant_that_it_was_opened_with() {
+    let reader = |name| caller(name, &[Grant::EventsRead], ActsFor::Members);
+    let names = ["kept", "removed", "demoted"];
+    let (_database, server) = start(names.map(reader).to_vec()).await;
+    let client = server.client(PLATFORM);
+    let [mut kept, mut removed, mut demoted] = [
+        watch(&server.client("kept")).await,
+        watch(&server.client("removed")).await,
+        watch(&server.client("demoted")).await,
+    ];
+    let demotion = caller("demoted", &[Grant::DirectoryRead], ActsFor::Members);
+    assert!(
+        server
+            .reload(setup(vec![platform(), reader("kept"), demotion]))
+            .await
+    );
+    client.put_member("acme", "eve", "member").await;
+
+    let end = async |watch: &mut Streaming<WatchEventsResponse>| loop {
+        let item = timeout(Duration::from_secs(5), watch.message()).await;
+        if let Err(status) = item.expect("an end in time") {
+            return status;
+        }
+    };
+    let ended = end(&mut removed).await;
+    assert_status(&ended, Code::Unauthenticated, "CREDENTIAL_INVALID", None);
+    let ended = end(&mut demoted).await;
+    assert_status(&ended, Code::PermissionDenied, "GRANT_MISSING", None);
+    let heard = async {
+        loop {
+            let message = kept.message().await.expect("the stream goes on");
+            let message = message.expect("the stream goes on");
+            if let Some(Item::Event(event)) = message.item {
+                return event;
+            }
+        }
+    };
+    let heard = timeout(Duration::from_secs(5), heard).await;
+    assert_eq!(heard.expect("an event in time").member_id, "eve");
 }
