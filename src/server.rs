@@ -115,10 +115,10 @@ pub async fn serve_from(
         watched.stop_watches();
         drained.send_replace(true);
     };
-    let reloader = Reloader::new(service, gate, tls, telemetry.clone(), fixed);
+    let reloader = Reloader::new(service, Arc::clone(&gate), tls, telemetry.clone(), fixed);
     let reloading = tokio::spawn(reloader.run(inputs.reloads));
     telemetry.set_ready(true);
-    let serving = transport(&limits, &telemetry)
+    let serving = transport(&limits, &telemetry, gate)
         .add_routes(routes)
         .serve_with_incoming_shutdown(ReceiverStream::new(connections), drain);
     let deadline = async {
@@ -141,6 +141,7 @@ pub async fn serve_from(
 fn transport(
     limits: &Limits,
     telemetry: &Telemetry,
+    gate: Arc<Gate>,
 ) -> Server<Stack<GuardLayer, Stack<RpcLayer, Identity>>> {
     Server::builder()
         .max_concurrent_streams(limits.streams)
@@ -151,7 +152,7 @@ fn transport(
         .max_connection_age(limits.connection_age)
         // The outermost, so that what the guard refuses is told of too.
         .layer(telemetry.rpc_layer())
-        .layer(GuardLayer::new(limits.calls.clone()))
+        .layer(GuardLayer::new(limits.calls.clone(), gate))
 }
 
 fn gate(callers: Callers, clock: Clock, telemetry: &Telemetry) -> Arc<Gate> {

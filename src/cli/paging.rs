@@ -10,7 +10,12 @@ pub(super) struct Paging {
     page_size: Option<i32>,
 
     /// Go on where an earlier answer ended, by its next_page_token
-    #[arg(long, value_name = "TOKEN", conflicts_with = "all")]
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        conflicts_with = "all",
+        allow_hyphen_values = true
+    )]
     page_token: Option<String>,
 
     /// Everything, however many pages it takes

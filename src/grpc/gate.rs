@@ -6,8 +6,9 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use http::{Extensions, HeaderMap};
 use tokio::sync::watch;
-use tonic::{Request, metadata::MetadataMap};
+use tonic::{Request, transport::server::TcpConnectInfo};
 
 use crate::domain::{
     caller::{Caller, Callers, Grant},
@@ -27,11 +28,15 @@ const FAILURES_PER_SECOND: u32 = 10;
 /// How many requests by secret a caller may make in a second: they could be used to try secrets.
 const BY_SECRET_PER_SECOND: u32 = 20;
 
+/// The caller of a request, as the guard found it before anything of the message was read.
+#[derive(Clone)]
+pub(super) struct Authenticated(pub(super) Arc<Caller>);
+
 /// The admission to a stream, which may outlive the key or the grant that it was opened with.
 pub struct Admission {
     gate: Arc<Gate>,
     replaced: watch::Receiver<()>,
-    metadata: MetadataMap,
+    headers: HeaderMap,
     grant: Grant,
 }
 
@@ -39,7 +44,7 @@ impl Admission {
     /// Waits until other callers are admitted and this one is no longer among them, and tells why.
     pub async fn end(&mut self) -> Error {
         while self.replaced.changed().await.is_ok() {
-            let caller = self.gate.identify(&self.metadata);
+            let caller = self.gate.identify(&self.headers);
             if let Err(error) = caller.and_then(|caller| caller.require_any(&[self.grant])) {
                 return error;
             }
@@ -89,7 +94,10 @@ impl Gate {
 
     /// The caller of this request, if it has at least one of these grants.
     pub fn admit<T>(&self, request: &Request<T>, grants: &[Grant]) -> Result<Arc<Caller>, Error> {
-        let caller = self.authenticate(request)?;
+        let caller = match request.extensions().get::<Authenticated>() {
+            Some(Authenticated(caller)) => Arc::clone(caller),
+            None => self.authenticate(request.metadata().as_ref(), request.extensions())?,
+        };
         caller.require_any(grants)?;
         Ok(caller)
     }
@@ -106,22 +114,27 @@ impl Gate {
         Ok(Admission {
             gate: Arc::clone(self),
             replaced,
-            metadata: request.metadata().clone(),
+            headers: request.metadata().as_ref().clone(),
             grant,
         })
     }
 
-    /// The caller of this request, whatever it may do.
-    pub fn authenticate<T>(&self, request: &Request<T>) -> Result<Arc<Caller>, Error> {
-        let error = match self.identify(request.metadata()) {
+    /// The caller of a request with these headers, whatever it may do. Nothing of its message is needed.
+    pub fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<Arc<Caller>, Error> {
+        let error = match self.identify(headers) {
             Ok(caller) => return Ok(caller),
             Err(error) => error,
         };
         if let Some(observer) = &self.on_failure {
             observer(&error);
         }
-        let peer = request
-            .remote_addr()
+        let peer = extensions
+            .get::<TcpConnectInfo>()
+            .and_then(TcpConnectInfo::remote_addr)
             .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |addr| addr.ip());
         self.failures.admit(peer, self.clock.now())?;
         tracing::warn!(peer = %peer, reason = error.reason(), "a caller was not authenticated");
@@ -133,14 +146,14 @@ impl Gate {
         self.by_secret.admit(caller.name.clone(), self.clock.now())
     }
 
-    fn identify(&self, metadata: &MetadataMap) -> Result<Arc<Caller>, Error> {
+    fn identify(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Error> {
         let callers = self.callers.load();
         if let Callers::Open(caller) = &**callers {
             return Ok(Arc::clone(caller));
         }
-        let mut keys = metadata.get_all(KEY).iter();
+        let mut keys = headers.get_all(KEY).iter();
         let (first, second) = (keys.next(), keys.next());
-        let other = metadata.get(AUTHORIZATION);
+        let other = headers.get(AUTHORIZATION);
         match (first, second, other) {
             (None, _, None) => Err(Error::CredentialMissing),
             (None, _, Some(_)) => Err(Error::CredentialInvalid),

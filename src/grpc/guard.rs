@@ -1,5 +1,5 @@
-//! What every call passes through before its handler: a bound on how many run at once, a deadline, and errors of the
-//! transport turned into ours.
+//! What every call passes through before its handler: who calls, a bound on how many run at once, a deadline, and errors of
+//! the transport turned into ours.
 //!
 //! They are our own because tonic's answers to the same faults carry no details and other codes.
 
@@ -16,7 +16,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
-use super::MAX_MESSAGE;
+use super::{
+    MAX_MESSAGE,
+    gate::{Authenticated, Gate},
+};
 use crate::domain::error::Error;
 
 /// What our own services' paths begin with. Health and reflection have streams, which end when they end, and must answer
@@ -53,13 +56,18 @@ const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 pub struct GuardLayer {
     limits: CallLimits,
     places: Arc<Semaphore>,
+    gate: Arc<Gate>,
 }
 
 impl GuardLayer {
     /// One for all connections of a server.
-    pub fn new(limits: CallLimits) -> Self {
+    pub fn new(limits: CallLimits, gate: Arc<Gate>) -> Self {
         let places = Arc::new(Semaphore::new(limits.at_once));
-        Self { limits, places }
+        Self {
+            limits,
+            places,
+            gate,
+        }
     }
 }
 
@@ -97,17 +105,26 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let path = request.uri().path();
         if !path.starts_with(OURS) {
             let call = self.inner.call(request);
             return Box::pin(async move { call.await.map(translate_unknown) });
         }
-        let GuardLayer { limits, places } = &self.guard;
+        let GuardLayer {
+            limits,
+            places,
+            gate,
+        } = &self.guard;
         let limit = match path.starts_with(DECISIONS) {
             true => limits.decision_deadline,
             false => limits.other_deadline,
         };
+        // Before it takes a place and before anything of its message is read: a stranger gets neither.
+        match gate.authenticate(request.headers(), request.extensions()) {
+            Ok(caller) => drop(request.extensions_mut().insert(Authenticated(caller))),
+            Err(error) => return Box::pin(ready(Ok(answer(error)))),
+        }
         let Ok(place) = Arc::clone(places).try_acquire_owned() else {
             let limit = limits.at_once;
             return Box::pin(ready(Ok(answer(Error::Overloaded { limit }))));

@@ -82,7 +82,9 @@ where
     fn call(&mut self, request: Request<I>) -> Self::Future {
         let path = request.uri().path();
         let call = Call::begin(self.telemetry.clone(), path, request.headers());
-        let answer = self.inner.call(request).instrument(call.span.clone());
+        // What layers do before they answer belongs to the call as well.
+        let answer = call.span.in_scope(|| self.inner.call(request));
+        let answer = answer.instrument(call.span.clone());
         Box::pin(async move {
             let response = match answer.await {
                 Ok(response) => response,

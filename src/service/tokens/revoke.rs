@@ -26,7 +26,7 @@ pub struct RevokeRequest {
 }
 
 impl Service {
-    /// Revokes a token and answers its record. A dead one is left as it is. By secret there may be none, which is no error,
+    /// Revokes a token and answers its record. One that is revoked already is left as it is. By secret there may be none, which is no error,
     /// and the actor does not matter: whoever holds a secret may have it revoked.
     pub async fn revoke_token(
         &self,
@@ -75,7 +75,8 @@ impl Mutation for Revoke {
             .find_token(id, tx.now())
             .await?
             .ok_or_else(|| token_not_found(id))?;
-        if record.state != TokenState::Active {
+        // One that has expired is revoked all the same: by another server's clock it may have a moment left.
+        if record.state == TokenState::Revoked {
             return Ok(Change::none(Some(record)));
         }
         let revocation = Revocation {

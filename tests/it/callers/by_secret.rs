@@ -26,8 +26,6 @@ async fn secrets(world: &World) -> Secrets {
     platform
         .revoke(&revoked.token.expect("a token").token_id)
         .await;
-    let second = std::time::Duration::from_secs(1);
-    let expired = platform.issue("acme", "max", "expired", Some(second)).await;
     platform.put_member("acme", "leaver", "member").await;
     let removed = platform.issue("acme", "leaver", "left", None).await;
     platform.remove_member("acme", "leaver").await;
@@ -40,7 +38,6 @@ async fn secrets(world: &World) -> Secrets {
         live: world.secret.clone(),
         dead: vec![
             ("revoked", revoked.secret),
-            ("expired", expired.secret),
             ("of a removed member", removed.secret),
             ("of a deleted workspace", deleted.secret),
         ],

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use countersign::pb::{
-    Actor, DenyReason, GetTokenRequest, RevokeTokenRequest, RevokedBy, Token, TokenState,
-    get_token_request, revoke_token_request::Target,
+use countersign::{
+    domain::time::Timestamp,
+    pb::{
+        Actor, DenyReason, GetTokenRequest, RevokeTokenRequest, RevokedBy, Token, TokenState,
+        get_token_request, revoke_token_request::Target,
+    },
 };
 
 use super::{acme, ask_own, get, instant, list};
@@ -214,7 +217,6 @@ async fn revoking_a_dead_token_succeeds_changes_nothing_and_tells_when_it_died(
 ) {
     let (server, platform) = acme(&database).await;
     platform.put_member("acme", "eve", "member").await;
-    let expired = platform.issue("acme", "max", "expired", Some(SECOND)).await;
     let revoked = platform.issue("acme", "max", "revoked", None).await;
     let ended = platform.issue("acme", "eve", "ended", None).await;
     let id = |issued: &countersign::pb::IssueTokenResponse| {
@@ -234,7 +236,6 @@ async fn revoking_a_dead_token_succeeds_changes_nothing_and_tells_when_it_died(
     server.clock().advance(SECOND);
 
     let dead = [
-        (&expired, TokenState::Expired, (None, None, "")),
         (
             &revoked,
             TokenState::Revoked,
@@ -267,18 +268,37 @@ async fn revoking_a_dead_token_succeeds_changes_nothing_and_tells_when_it_died(
             revisions.push(answer.revision);
         }
     }
-    let token = get(&platform, &id(&expired)).await;
-    let died_at = token.expires_at.expect("it had an expiry");
-    assert_eq!(
-        died_at.seconds,
-        token.created_at.expect("it was issued").seconds + 1
-    );
     revisions.dedup();
     assert_eq!(revisions.len(), 1, "the head");
     assert_eq!(database.dump().await, before);
 }
 
+async fn revoking_an_expired_token_outlasts_any_clock(database: TestDatabase) {
+    let (server, platform) = acme(&database).await;
+    let issued = platform.issue("acme", "max", "short", Some(SECOND)).await;
+    let token = issued.token.expect("the answer carries it");
+    server.clock().advance(2 * SECOND);
+    assert_eq!(
+        get(&platform, &token.token_id).await.state(),
+        TokenState::Expired
+    );
+    let revoked_at = instant(server.clock().now());
+    let revoked = platform.revoke(&token.token_id).await;
+    assert_eq!(revoked.state(), TokenState::Revoked);
+    let expected = (Some(revoked_at), by(PLATFORM), "no longer needed");
+    assert_eq!(revocation(&revoked), expected);
+    assert_eq!(
+        revoked.expires_at, token.expires_at,
+        "it tells when it expired, too"
+    );
+    // By a clock that is behind it has not expired yet.
+    let now = server.clock().now();
+    server.clock().set(Timestamp(now.0 - 1_500));
+    assert_eq!(get(&platform, &token.token_id).await, revoked);
+}
+
 on_both![
+    revoking_an_expired_token_outlasts_any_clock,
     old_tokens_of_a_re_added_member_stay_dead_and_say_why,
     tokens_of_a_deleted_workspace_tell_of_its_deletion_for_good,
     states_partition_every_list,

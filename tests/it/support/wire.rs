@@ -8,6 +8,8 @@ use tokio::{
     time::timeout,
 };
 
+use super::server::{PLATFORM, key_of};
+
 /// What a client says first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long to wait for what must come.
@@ -205,6 +207,10 @@ fn headers(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     push_text(&mut block, path);
     for (name, value) in [("content-type", "application/grpc"), ("te", "trailers")] {
         push_literal(&mut block, name, value);
+    }
+    // Of a caller who may do everything, where it matters who calls.
+    if path.starts_with("/countersign.v1.") {
+        push_literal(&mut block, "x-countersign-key", &key_of(PLATFORM));
     }
     for (name, value) in more {
         push_literal(&mut block, name, value);

@@ -13,7 +13,7 @@ use crate::support::{
     client::{authorize_request, issue_request, revoke_request},
     database::{TestDatabase, on_both},
     http::{Scrape, scrape_until, wait_for_status},
-    server::{BOOKINGS, PLATFORM, TestServer},
+    server::{BOOKINGS, PLATFORM, TestServer, key_of},
 };
 
 on_both![
@@ -212,7 +212,10 @@ async fn call_path(
     client.ready().await.expect("a connection");
     let codec = tonic_prost::ProstCodec::<(), ()>::default();
     let path = PathAndQuery::from_static(path);
-    client.unary(Request::new(()), path, codec).await
+    let mut request = Request::new(());
+    let key = key_of(PLATFORM).parse().expect("a header value");
+    request.metadata_mut().insert("x-countersign-key", key);
+    client.unary(request, path, codec).await
 }
 
 fn code<T>(answer: Result<tonic::Response<T>, tonic::Status>) -> Code {
