@@ -73,3 +73,27 @@ async fn as_many_calls_as_may_run_do_and_one_more_is_refused_at_once() {
         assert!(Instant::now() < deadline, "there is never a place again");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_takes_no_place_and_need_not_send_a_message_to_be_told_so() {
+    let limits = Limits {
+        calls: CallLimits {
+            at_once: 1,
+            other_deadline: Duration::from_secs(60),
+            ..CallLimits::default()
+        },
+        ..Limits::default()
+    };
+    let (server, _database) = serve(limits).await;
+    server.client(PLATFORM).create_workspace("acme").await;
+    let mut wire = Wire::connect(server.address()).await;
+    for stream in [1, 3, 5] {
+        // Two credentials are none. The message is never sent.
+        let second = [("authorization", "Bearer of nothing")];
+        wire.call(stream, ISSUE, &second).await;
+        while !wire.frame().await.expect("an answer").ends(stream) {}
+        call(&server).await.expect("the only place is free");
+    }
+    let counted = ended(server.metrics_address(), ISSUE, "UNAUTHENTICATED").await;
+    assert_eq!(counted, 3);
+}
