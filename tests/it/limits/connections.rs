@@ -84,7 +84,7 @@ async fn a_connection_on_which_nothing_is_said_is_cut_off_and_gives_its_place_ba
 async fn an_old_connection_is_told_to_go_away_and_cut_when_its_calls_do_not_end() {
     let limits = Limits {
         connection_age: Duration::from_millis(400),
-        connection_grace: Duration::from_millis(600),
+        connection_grace: Duration::from_millis(1600),
         ..Limits::default()
     };
     let (server, _database) = serve(limits).await;
@@ -97,7 +97,7 @@ async fn an_old_connection_is_told_to_go_away_and_cut_when_its_calls_do_not_end(
     let went = since.elapsed();
     assert!(told.iter().any(|frame| frame.kind == GO_AWAY), "{told:?}");
     assert!(
-        went >= Duration::from_millis(400) && went < Duration::from_millis(900),
+        went >= Duration::from_millis(400) && went < Duration::from_millis(1900),
         "{went:?}"
     );
     // With a call that never sends, when the grace is over.
@@ -106,7 +106,7 @@ async fn an_old_connection_is_told_to_go_away_and_cut_when_its_calls_do_not_end(
     assert!(told.iter().any(|frame| frame.kind == GO_AWAY), "{told:?}");
     assert!(told.iter().all(|frame| frame.kind != RESET), "{told:?}");
     assert!(
-        went >= Duration::from_millis(950) && went < Duration::from_secs(4),
+        went >= Duration::from_millis(1950) && went < Duration::from_secs(8),
         "{went:?}"
     );
 }
@@ -115,7 +115,13 @@ async fn an_old_connection_is_told_to_go_away_and_cut_when_its_calls_do_not_end(
 /// HTTP/2 guarantees that it may be sent again, which tonic leaves to its user.
 fn was_never_sent(status: &Status) -> bool {
     let told = format!("{status:?}");
-    told.contains("\"connection closed\"") || told.contains("NO_ERROR, Remote")
+    [
+        "\"connection closed\"",
+        "\"connection was not ready\"",
+        "NO_ERROR, Remote",
+    ]
+    .iter()
+    .any(|reason| told.contains(reason))
 }
 
 #[tokio::test(flavor = "multi_thread")]
