@@ -200,22 +200,20 @@ async fn list(
 ) -> Result<(), Failure> {
     let session = caller.connect().await?;
     let mut client = DirectoryServiceClient::new(session.channel());
-    let mut request = ListMembersRequest {
-        workspace_id: workspace,
-        page_size: paging.page_size(),
-        page_token: paging.page_token(),
+    let ask = async |page_token| {
+        let request = ListMembersRequest {
+            workspace_id: workspace.clone(),
+            page_size: paging.page_size(),
+            page_token,
+        };
+        let page = session.answer(client.list_members(session.request(request)).await)?;
+        Ok((page.members, page.next_page_token))
     };
-    let mut list = ListMembersResponse::default();
-    loop {
-        let page = client.list_members(session.request(request.clone())).await;
-        let page = session.answer(page)?;
-        list.members.extend(page.members);
-        list.next_page_token = page.next_page_token;
-        if !paging.goes_on_after(&list.next_page_token) {
-            break;
-        }
-        request.page_token.clone_from(&list.next_page_token);
-    }
+    let (members, next_page_token) = paging.gather(ask).await?;
+    let list = ListMembersResponse {
+        members,
+        next_page_token,
+    };
     printing.answer(&list, |list, paint| {
         let mut table = Table::new(&["MEMBER", "ROLE", "STATE", "CREATED", "UPDATED"]);
         for member in &list.members {

@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use super::Failure;
+
 /// How much of a list to ask for.
 #[derive(Debug, Args)]
 pub(super) struct Paging {
@@ -29,14 +31,20 @@ impl Paging {
         self.page_size.unwrap_or_default()
     }
 
-    /// As the first request takes it.
-    pub(super) fn page_token(&self) -> String {
-        self.page_token.clone().unwrap_or_default()
-    }
-
-    /// Whether to go on after a page that ended with this token.
-    pub(super) fn goes_on_after(&self, next_page_token: &str) -> bool {
-        self.all && !next_page_token.is_empty()
+    /// The items of the page that was asked for, or of all, and the token of the next. `ask` brings the page that a token
+    /// stands for.
+    pub(super) async fn gather<T>(
+        &self,
+        mut ask: impl AsyncFnMut(String) -> Result<(Vec<T>, String), Failure>,
+    ) -> Result<(Vec<T>, String), Failure> {
+        let token = self.page_token.clone().unwrap_or_default();
+        let (mut items, mut next_page_token) = ask(token).await?;
+        while self.all && !next_page_token.is_empty() {
+            let (more, next) = ask(next_page_token).await?;
+            items.extend(more);
+            next_page_token = next;
+        }
+        Ok((items, next_page_token))
     }
 }
 

@@ -200,23 +200,19 @@ impl Change {
 async fn list(paging: Paging, caller: Caller, printing: Printing) -> Result<(), Failure> {
     let session = caller.connect().await?;
     let mut client = DirectoryServiceClient::new(session.channel());
-    let mut request = ListWorkspacesRequest {
-        page_size: paging.page_size(),
-        page_token: paging.page_token(),
+    let ask = async |page_token| {
+        let request = ListWorkspacesRequest {
+            page_size: paging.page_size(),
+            page_token,
+        };
+        let page = session.answer(client.list_workspaces(session.request(request)).await)?;
+        Ok((page.workspaces, page.next_page_token))
     };
-    let mut list = ListWorkspacesResponse::default();
-    loop {
-        let page = client
-            .list_workspaces(session.request(request.clone()))
-            .await;
-        let page = session.answer(page)?;
-        list.workspaces.extend(page.workspaces);
-        list.next_page_token = page.next_page_token;
-        if !paging.goes_on_after(&list.next_page_token) {
-            break;
-        }
-        request.page_token.clone_from(&list.next_page_token);
-    }
+    let (workspaces, next_page_token) = paging.gather(ask).await?;
+    let list = ListWorkspacesResponse {
+        workspaces,
+        next_page_token,
+    };
     printing.answer(&list, |list, paint| {
         let mut table = Table::new(&["WORKSPACE", "NAME", "STATE", "CREATED", "UPDATED"]);
         for workspace in &list.workspaces {

@@ -10,9 +10,9 @@ use super::{
 use crate::{
     domain::{
         caller::{Caller, Grant},
-        directory::{MemberState, Workspace, WorkspaceState},
+        directory::{MemberState, WorkspaceState},
         error::{Error, Problem, ProblemReason},
-        ids::{MemberKey, Revision, WorkspaceId},
+        ids::{MemberKey, WorkspaceId},
         name::Name,
         token::Origin,
     },
@@ -50,8 +50,8 @@ impl DirectoryService for Api {
         let change = WorkspaceChange::Create { name };
         let (workspace, revision) = self.workspace(&caller, workspace_id, change).await?;
         Ok(Response::new(CreateWorkspaceResponse {
-            workspace: Some(render::workspace(&workspace)),
-            revision: revision.to_string(),
+            workspace: Some(workspace),
+            revision,
         }))
     }
 
@@ -76,8 +76,8 @@ impl DirectoryService for Api {
         let change = WorkspaceChange::Update(update);
         let (workspace, revision) = self.workspace(&caller, workspace_id, change).await?;
         Ok(Response::new(UpdateWorkspaceResponse {
-            workspace: Some(render::workspace(&workspace)),
-            revision: revision.to_string(),
+            workspace: Some(workspace),
+            revision,
         }))
     }
 
@@ -114,8 +114,8 @@ impl DirectoryService for Api {
         let change = WorkspaceChange::Delete { etag: request.etag };
         let (workspace, revision) = self.workspace(&caller, workspace_id, change).await?;
         Ok(Response::new(DeleteWorkspaceResponse {
-            workspace: Some(render::workspace(&workspace)),
-            revision: revision.to_string(),
+            workspace: Some(workspace),
+            revision,
         }))
     }
 
@@ -127,11 +127,12 @@ impl DirectoryService for Api {
         let change = fields
             .read("role", self.service.parse_role(&request.role))
             .map(MemberChange::Put);
-        let command = command(&caller, fields, key, change, request.etag)?;
-        let (member, revision) = self.service.change_member(command).await?;
+        let (member, revision) = self
+            .member(&caller, fields, key, change, request.etag)
+            .await?;
         Ok(Response::new(PutMemberResponse {
-            member: Some(render::member(&member)),
-            revision: revision.to_string(),
+            member: Some(member),
+            revision,
         }))
     }
 
@@ -159,11 +160,12 @@ impl DirectoryService for Api {
         let change = fields
             .read("role", self.service.parse_role(&request.role))
             .map(MemberChange::SetRole);
-        let command = command(&caller, fields, key, change, request.etag)?;
-        let (member, revision) = self.service.change_member(command).await?;
+        let (member, revision) = self
+            .member(&caller, fields, key, change, request.etag)
+            .await?;
         Ok(Response::new(SetMemberRoleResponse {
-            member: Some(render::member(&member)),
-            revision: revision.to_string(),
+            member: Some(member),
+            revision,
         }))
     }
 
@@ -178,11 +180,12 @@ impl DirectoryService for Api {
         let change = fields
             .read("state", member_state(request.state))
             .map(MemberChange::SetState);
-        let command = command(&caller, fields, key, change, request.etag)?;
-        let (member, revision) = self.service.change_member(command).await?;
+        let (member, revision) = self
+            .member(&caller, fields, key, change, request.etag)
+            .await?;
         Ok(Response::new(SetMemberStateResponse {
-            member: Some(render::member(&member)),
-            revision: revision.to_string(),
+            member: Some(member),
+            revision,
         }))
     }
 
@@ -195,11 +198,12 @@ impl DirectoryService for Api {
         let mut fields = Fields::default();
         let key = fields.member(&request.workspace_id, &request.member_id);
         let change = Some(MemberChange::Remove);
-        let command = command(&caller, fields, key, change, request.etag)?;
-        let (member, revision) = self.service.change_member(command).await?;
+        let (member, revision) = self
+            .member(&caller, fields, key, change, request.etag)
+            .await?;
         Ok(Response::new(RemoveMemberResponse {
-            member: Some(render::member(&member)),
-            revision: revision.to_string(),
+            member: Some(member),
+            revision,
         }))
     }
 
@@ -235,13 +239,35 @@ impl Api {
         caller: &Caller,
         workspace_id: WorkspaceId,
         change: WorkspaceChange,
-    ) -> Result<(Workspace, Revision), Error> {
+    ) -> Result<(pb::Workspace, String), Error> {
         let command = WorkspaceCommand {
             origin: origin(caller),
             workspace_id,
             change,
         };
-        self.service.change_workspace(command).await
+        let (workspace, revision) = self.service.change_workspace(command).await?;
+        Ok((render::workspace(&workspace), revision.to_string()))
+    }
+
+    async fn member(
+        &self,
+        caller: &Caller,
+        fields: Fields,
+        key: Option<MemberKey>,
+        change: Option<MemberChange>,
+        etag: String,
+    ) -> Result<(pb::Member, String), Error> {
+        let (Some(member), Some(change)) = (key, change) else {
+            return Err(fields.into_error());
+        };
+        let command = MemberCommand {
+            origin: origin(caller),
+            member,
+            change,
+            etag,
+        };
+        let (member, revision) = self.service.change_member(command).await?;
+        Ok((render::member(&member), revision.to_string()))
     }
 }
 
@@ -250,24 +276,6 @@ fn origin(caller: &Caller) -> Origin {
     Origin {
         caller: caller.name.clone(),
         actor: None,
-    }
-}
-
-fn command(
-    caller: &Caller,
-    fields: Fields,
-    member: Option<MemberKey>,
-    change: Option<MemberChange>,
-    etag: String,
-) -> Result<MemberCommand, Error> {
-    match (member, change) {
-        (Some(member), Some(change)) => Ok(MemberCommand {
-            origin: origin(caller),
-            member,
-            change,
-            etag,
-        }),
-        _ => Err(fields.into_error()),
     }
 }
 

@@ -65,7 +65,7 @@ impl From<State> for TokenState {
 impl List {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let session = self.caller.connect().await?;
-        let mut request = ListTokensRequest {
+        let request = ListTokensRequest {
             workspace_id: self.workspace,
             member_id: self.member.unwrap_or_default(),
             states: self
@@ -75,21 +75,22 @@ impl List {
                 .collect(),
             actor: self.acting_for.actor,
             page_size: self.paging.page_size(),
-            page_token: self.paging.page_token(),
             ..ListTokensRequest::default()
         };
         let mut client = TokenServiceClient::new(session.channel());
-        let mut list = ListTokensResponse::default();
-        loop {
-            let page = client.list_tokens(session.request(request.clone())).await;
-            let page = session.answer(page)?;
-            list.tokens.extend(page.tokens);
-            list.next_page_token = page.next_page_token;
-            if !self.paging.goes_on_after(&list.next_page_token) {
-                break;
-            }
-            request.page_token.clone_from(&list.next_page_token);
-        }
+        let ask = async |page_token| {
+            let request = ListTokensRequest {
+                page_token,
+                ..request.clone()
+            };
+            let page = session.answer(client.list_tokens(session.request(request)).await)?;
+            Ok((page.tokens, page.next_page_token))
+        };
+        let (tokens, next_page_token) = self.paging.gather(ask).await?;
+        let list = ListTokensResponse {
+            tokens,
+            next_page_token,
+        };
         self.printing.answer(&list, |list, paint| {
             let headings = [
                 "TOKEN", "MEMBER", "NAME", "HINT", "STATE", "CREATED", "EXPIRES",

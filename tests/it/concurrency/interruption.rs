@@ -3,17 +3,14 @@
 use std::time::{Duration, Instant};
 
 use countersign::pb::{Outcome, TokenState, resource::Owner};
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
-};
+use sea_orm::ConnectionTrait;
 use tokio::time::timeout;
 use tonic::{Code, transport::Endpoint};
 
 use super::{acme, at_once, tokens_in};
 use crate::support::{
     client::{Client, issue_request},
-    database::{Backend, TestDatabase, on_both},
+    database::{Backend, TestDatabase, hold_the_counter, on_both},
     history::History,
     random::Random,
     server::{PLATFORM, TestServer, key_of},
@@ -25,20 +22,6 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long any of its statements may take.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Takes the feed's counter and keeps it, so that no mutation can end.
-async fn hold_the_counter(connection: &DatabaseConnection) -> DatabaseTransaction {
-    let options = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    };
-    let held = connection.begin_with_options(options).await;
-    let held = held.expect("a transaction begins");
-    held.execute_unprepared("UPDATE feed_head SET revision = revision")
-        .await
-        .expect("the counter is free");
-    held
-}
 
 async fn many_clients_that_give_up_split_nothing(database: TestDatabase) {
     let server = TestServer::start(&database).await;

@@ -3,10 +3,6 @@
 use std::time::{Duration, Instant};
 
 use countersign::pb::{Outcome, resource::Owner};
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
-};
 use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::{
@@ -16,7 +12,7 @@ use tonic_health::pb::{
 use super::migrate;
 use crate::support::{
     client::{Client, issue_request},
-    database::{Backend, TestDatabase, on_both},
+    database::{Backend, TestDatabase, hold_the_counter, on_both},
     history::History,
     process::Process,
     server::{PLATFORM, key_of},
@@ -77,20 +73,6 @@ async fn a_signal_drains_the_server_which_ends_with_success(database: TestDataba
     assert_eq!(history.count("TOKEN_ISSUED"), 4);
 }
 
-/// So that a mutation is in flight until it is let go.
-async fn hold(connection: &DatabaseConnection) -> DatabaseTransaction {
-    let options = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    };
-    let held = connection.begin_with_options(options).await;
-    let held = held.expect("a transaction begins");
-    held.execute_unprepared("UPDATE feed_head SET revision = revision")
-        .await
-        .expect("the counter is free");
-    held
-}
-
 async fn a_call_in_flight_is_answered_after_the_listener_closed(database: TestDatabase) {
     migrate(&database).await;
     let mut process = Process::serve(&database, "drain_delay = \"200ms\"");
@@ -99,7 +81,7 @@ async fn a_call_in_flight_is_answered_after_the_listener_closed(database: TestDa
     client.create_workspace("acme").await;
     client.put_member("acme", "max", "member").await;
     let connection = database.connect().await;
-    let held = hold(&connection).await;
+    let held = hold_the_counter(&connection).await;
     let mut tokens = client.tokens.clone();
     let call = tokio::spawn(async move {
         let request = issue_request("acme", "max", "deploy", None);

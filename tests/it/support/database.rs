@@ -1,6 +1,9 @@
 //! A database of a test's own, and the macro that runs a test on both kinds.
 
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement};
+use sea_orm::{
+    ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode,
+    Statement, TransactionOptions, TransactionTrait,
+};
 use tempfile::TempDir;
 
 use super::{postgres, tools};
@@ -127,6 +130,20 @@ impl TestDatabase {
         }
         dump
     }
+}
+
+/// Takes the feed's counter and keeps it, so that no mutation can end.
+pub(crate) async fn hold_the_counter(connection: &DatabaseConnection) -> DatabaseTransaction {
+    let options = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    let held = connection.begin_with_options(options).await;
+    let held = held.expect("a transaction begins");
+    held.execute_unprepared("UPDATE feed_head SET revision = revision")
+        .await
+        .expect("the counter is free");
+    held
 }
 
 /// The query for a table's rows as SQL literals, in which binary values are hexadecimal.

@@ -5,13 +5,12 @@ use std::{collections::BTreeMap, time::Duration};
 use countersign::pb::{
     AuthorizeRequest, DenyReason, IssueTokenRequest, ListTokensRequest, resource::Owner,
 };
-use sea_orm::{ConnectionTrait, TransactionTrait};
 use tonic::{Code, Request, codegen::http::uri::PathAndQuery};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::support::{
     client::{authorize_request, issue_request, revoke_request},
-    database::{TestDatabase, on_both},
+    database::{TestDatabase, hold_the_counter, on_both},
     http::{Scrape, scrape_until, wait_for_status},
     server::{BOOKINGS, PLATFORM, TestServer, key_of},
 };
@@ -173,10 +172,7 @@ async fn a_call_that_its_client_abandons_is_counted_as_cancelled(database: TestD
 
     // A call that waits for a lock when its client gives up. The change is made all the same, and counted.
     let blocker = database.connect().await;
-    let lock = blocker.begin().await.expect("a transaction");
-    lock.execute_unprepared("UPDATE feed_head SET revision = revision")
-        .await
-        .expect("the feed is locked");
+    let lock = hold_the_counter(&blocker).await;
     let mut tokens = server.client(PLATFORM).tokens;
     let request: IssueTokenRequest = issue_request("acme", "max", "laptop", None);
     let issuing = tokio::spawn(async move { tokens.issue_token(Request::new(request)).await });

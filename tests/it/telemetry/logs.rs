@@ -1,13 +1,12 @@
 //! The log of the real binary where nobody watches: one JSON object a line.
 
-use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::Value;
 use tonic::{Code, Request};
 
 use super::traces::migrate;
 use crate::support::{
     client::{authorize_request, issue_request},
-    database::{Backend, TestDatabase, on_both},
+    database::{Backend, TestDatabase, hold_the_counter, on_both},
     process::Process,
     server::{PLATFORM, key_of},
 };
@@ -64,10 +63,7 @@ async fn a_fault_of_the_database_is_logged_with_the_trace_of_its_call() {
     platform.put_member("acme", "max", "member").await;
     // Until the server's lock timeout ends the mutation.
     let blocker = database.connect().await;
-    let lock = blocker.begin().await.expect("a transaction");
-    lock.execute_unprepared("UPDATE feed_head SET revision = revision")
-        .await
-        .expect("the feed is locked");
+    let lock = hold_the_counter(&blocker).await;
     let request = in_trace(issue_request("acme", "max", "laptop", None));
     let refused = platform.tokens.clone().issue_token(request).await;
     let code = refused.expect_err("the feed is locked").code();
