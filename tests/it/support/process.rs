@@ -38,6 +38,8 @@ pub(crate) struct Process {
     printed: Arc<Mutex<Vec<u8>>>,
     /// The answer of `dev --output json`.
     output: Value,
+    /// What collects the log and the output.
+    readers: Vec<thread::JoinHandle<()>>,
     folder: TempDir,
 }
 
@@ -112,13 +114,13 @@ impl Process {
         let (found_metrics, metrics_addresses) = mpsc::channel();
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let shared = Arc::clone(&log);
-        thread::spawn(move || {
+        let log_reader = thread::spawn(move || {
             follow(stderr.expect("a pipe"), &shared, &found, &found_metrics);
         });
         let (answer, answered) = mpsc::channel();
         let printed = Arc::new(Mutex::new(Vec::new()));
         let copy = Arc::clone(&printed);
-        thread::spawn(move || {
+        let output_reader = thread::spawn(move || {
             let mut stdout = Copying(stdout.expect("a pipe"), copy);
             let mut values = serde_json::Deserializer::from_reader(&mut stdout).into_iter();
             if let Some(Ok(value)) = values.next() {
@@ -148,6 +150,7 @@ impl Process {
             log,
             printed,
             output,
+            readers: vec![log_reader, output_reader],
             folder,
         }
     }
@@ -241,11 +244,14 @@ impl Process {
         assert!(sent.success(), "the process is there to be told");
     }
 
-    /// Waits until it has ended.
+    /// Waits until it has ended, and all that it said has been read.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("a child") {
+                for reader in self.readers.drain(..) {
+                    reader.join().expect("it reads to the end");
+                }
                 return status;
             }
             thread::sleep(Duration::from_millis(5));
