@@ -13,6 +13,7 @@ mod bulk_revocation;
 mod callers;
 mod cli;
 mod concurrency;
+mod consistency;
 mod crash;
 mod decision_table;
 mod life_cycle;

@@ -1,5 +1,7 @@
 //! A database of a test's own, and the macro that runs a test on both kinds.
 
+use std::net::SocketAddr;
+
 use sea_orm::{
     ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode,
     Statement, TransactionOptions, TransactionTrait,
@@ -76,6 +78,26 @@ impl TestDatabase {
             url,
             folder,
         })
+    }
+
+    /// A new one on a PostgreSQL of the test's own.
+    pub(crate) async fn create_on(server: &postgres::Server) -> Self {
+        Self {
+            backend: Backend::Postgres,
+            url: server.create_database().await,
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        }
+    }
+
+    /// The same database, reached at another address.
+    pub(crate) fn through(&self, address: SocketAddr) -> Self {
+        let (before, after) = self.url.split_once('@').expect("an address has a host");
+        let (_, name) = after.split_once('/').expect("an address has a name");
+        Self {
+            backend: self.backend,
+            url: format!("{before}@{address}/{name}"),
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        }
     }
 
     /// Its kind.

@@ -15,6 +15,8 @@ pub(crate) struct Recorded {
     pub(crate) kind: String,
     /// [`subject`] of what it is about.
     pub(crate) subject: String,
+    /// More about it, as JSON.
+    pub(crate) details: String,
 }
 
 /// One row of the tokens.
@@ -86,6 +88,7 @@ impl History {
                     event_id: event_id(row),
                     kind: get(row, "kind"),
                     subject: subject_of(row),
+                    details: get(row, "details"),
                 })
                 .collect(),
             tokens: tokens
@@ -221,6 +224,7 @@ fn sound() -> (History, Vec<Acknowledged>) {
             event_id: format!("{number:032x}"),
             kind: kind.to_owned(),
             subject: subject.to_owned(),
+            details: String::new(),
         })
         .collect();
     let token = |subject: &str, is_revoked| TokenRow {

@@ -1,7 +1,12 @@
-//! An ephemeral PostgreSQL, one for the whole test process, started by the first test that asks.
+//! An ephemeral PostgreSQL, one for the whole test process, started by the first test that asks. A test that stops or pauses
+//! it has one of its own.
 //!
 //! A shell watches over it, whose standard input is a pipe that this process holds open: when this process ends, however
 //! it ends, the shell stops the server and removes its files.
+
+mod control;
+
+pub(crate) use self::control::Stop;
 
 use std::{
     fs::{self, Permissions},
@@ -24,21 +29,28 @@ use sea_orm::{ConnectionTrait, Database};
 
 use super::certificates::Certified;
 
-/// Makes and runs the server, and when standard input ends stops it. `$1` is the folder, `$2` that of the server programs,
-/// `$3` the port; what
-/// follows goes to the server. Until the server handles signals, a shell's background process ignores INT and ends at TERM; from
-/// then on TERM waits for clients and INT does not. It keeps nothing that an end of the machine could lose, so it need not
-/// wait for the disk.
+/// Makes and runs the server, at each line of standard input runs it again, and when standard input ends stops it. `$1` is
+/// the folder, `$2` that of the server programs, `$3` the port; what
+/// follows goes to the server. Until the server handles signals, a shell's background process ignores QUIT and ends at TERM;
+/// from then on TERM waits for clients and QUIT does not, not even for those that are paused. It keeps nothing that an end of
+/// the machine could lose, so it need not wait for the disk.
 const WATCH: &str = r#"
 folder=$1 programs=$2 port=$3
 shift 3
 "$programs/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --no-locale --no-sync >"$folder/log" 2>&1 || echo FATAL >>"$folder/log"
-"$programs/postgres" -D "$folder/data" -k "$folder" -p "$port" \
-    -c listen_addresses=127.0.0.1 -c max_connections=300 -c fsync=off "$@" >>"$folder/log" 2>&1 &
-server=$!
-cat >/dev/null
+serve() {
+    "$programs/postgres" -D "$folder/data" -k "$folder" -p "$port" \
+        -c listen_addresses=127.0.0.1 -c max_connections=300 -c fsync=off "$@" >>"$folder/log" 2>&1 &
+    server=$!
+}
+serve "$@"
+while read -r _; do
+    wait $server
+    serve "$@"
+done
 kill -TERM $server 2>/dev/null
-kill -INT $server 2>/dev/null
+kill -QUIT $server 2>/dev/null
+kill -CONT $server 2>/dev/null
 wait $server
 rm -rf "$folder"
 "#;
@@ -51,8 +63,9 @@ pub(crate) const PASSWORD: &str = "correct-horse-battery";
 /// A running server.
 pub(crate) struct Server {
     pub(crate) port: u16,
-    /// Holds the pipe: dropped with the process, never before.
-    _watch: Child,
+    folder: PathBuf,
+    /// Holds the pipe: dropped with the server, never before.
+    watch: Child,
 }
 
 static SERVER: OnceLock<Server> = OnceLock::new();
@@ -64,6 +77,10 @@ pub(crate) async fn create_database(programs: PathBuf) -> String {
         tokio::task::spawn_blocking(move || SERVER.get_or_init(|| start(&programs, None)).port)
             .await
             .expect("postgres starts");
+    create_database_at(port).await
+}
+
+async fn create_database_at(port: u16) -> String {
     let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
     let server = format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}");
     // A connection of its own: a pool would be bound to the runtime of the first test.
@@ -76,6 +93,13 @@ pub(crate) async fn create_database(programs: PathBuf) -> String {
         .expect("a database is created");
     admin.close().await.expect("the connection closes");
     format!("{server}/{name}")
+}
+
+/// A server of the test's own.
+pub(crate) async fn start_own(programs: PathBuf) -> Server {
+    tokio::task::spawn_blocking(move || start(&programs, None))
+        .await
+        .expect("postgres starts")
 }
 
 /// A server of the test's own, which speaks TLS too, with this certificate.
@@ -148,7 +172,8 @@ fn attempt(programs: &Path, tls: Option<&Certified>) -> Result<Server, String> {
     if wait_until_ready(&folder) {
         return Ok(Server {
             port,
-            _watch: watch,
+            folder,
+            watch,
         });
     }
     let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
@@ -161,8 +186,7 @@ fn attempt(programs: &Path, tls: Option<&Certified>) -> Result<Server, String> {
 fn wait_until_ready(folder: &Path) -> bool {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
-        let status = fs::read_to_string(folder.join("data/postmaster.pid")).unwrap_or_default();
-        if status.lines().any(|line| line.trim() == "ready") {
+        if is_ready(folder) {
             return true;
         }
         let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
@@ -172,6 +196,11 @@ fn wait_until_ready(folder: &Path) -> bool {
         thread::sleep(Duration::from_millis(10));
     }
     false
+}
+
+fn is_ready(folder: &Path) -> bool {
+    let status = fs::read_to_string(folder.join("data/postmaster.pid")).unwrap_or_default();
+    status.lines().any(|line| line.trim() == "ready")
 }
 
 /// Whom to run the server as, where this process, which owns the folder, is root: postgres refuses to be.

@@ -1,22 +1,29 @@
-//! A TCP proxy before the database, which stalls, passes or cuts.
+//! A TCP proxy before the database, which stalls, passes, delays or cuts.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::watch,
+    time::sleep,
 };
 
-/// What becomes of connections.
+const CHUNK: usize = 8 * 1024;
+
+/// What becomes of connections, those that there are too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// They are accepted, and nothing more happens.
     Stall,
     /// They reach the database.
     Pass,
+    /// They do, and all that is sent arrives so much later.
+    Delay(Duration),
     /// They are cut, and new ones are refused service.
     Cut,
+    /// They are cut when so many bytes more went one way.
+    CutAfter(usize),
 }
 
 /// A proxy in this process.
@@ -45,7 +52,7 @@ impl Proxy {
         self.address
     }
 
-    /// Changes what becomes of connections, those that there are too.
+    /// Changes what becomes of connections.
     pub(crate) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
@@ -53,15 +60,58 @@ impl Proxy {
 
 async fn relay(mut client: TcpStream, upstream: SocketAddr, mut modes: watch::Receiver<Mode>) {
     let decided = modes.wait_for(|mode| *mode != Mode::Stall).await;
-    let is_passed = decided.is_ok_and(|mode| *mode == Mode::Pass);
-    if !is_passed {
+    let is_served = decided.is_ok_and(|mode| *mode != Mode::Cut);
+    if !is_served {
         return;
     }
     let Ok(mut server) = TcpStream::connect(upstream).await else {
         return;
     };
+    // The database's client waits for small answers: none must wait to be sent together with the next.
+    client.set_nodelay(true).ok();
+    server.set_nodelay(true).ok();
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
+    // Whichever end goes first, nothing more is asked or answered.
     tokio::select! {
-        _ = copy_bidirectional(&mut client, &mut server) => {}
+        () = pump(from_client, to_server, modes.clone()) => {}
+        () = pump(from_server, to_client, modes.clone()) => {}
         _ = modes.wait_for(|mode| *mode == Mode::Cut) => {}
+    }
+}
+
+/// Passes on one way, until it is cut or an end is gone.
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut modes: watch::Receiver<Mode>,
+) {
+    let mut chunk = [0; CHUNK];
+    // How many bytes went since it was said that there is an end to them.
+    let mut counted = 0;
+    loop {
+        let Ok(mut length @ 1..) = from.read(&mut chunk).await else {
+            return;
+        };
+        let mode = modes.wait_for(|mode| *mode != Mode::Stall).await;
+        let Ok(mode) = mode.map(|mode| *mode) else {
+            return;
+        };
+        counted = match mode {
+            Mode::CutAfter(_) => counted + length,
+            _ => 0,
+        };
+        let mut is_last = false;
+        match mode {
+            Mode::Delay(delay) => sleep(delay).await,
+            Mode::CutAfter(limit) if counted > limit => {
+                length = length.saturating_sub(counted - limit);
+                is_last = true;
+            }
+            _ => {}
+        }
+        if to.write_all(&chunk[..length]).await.is_err() || is_last {
+            return;
+        }
     }
 }

@@ -24,6 +24,11 @@ impl Random {
         Self(seed)
     }
 
+    /// The one with this seed.
+    pub(crate) fn with_seed(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// Another sequence, which this one determines.
     pub(crate) fn fork(&mut self) -> Self {
         Self(self.next())
@@ -33,6 +38,11 @@ impl Random {
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         let bound = u64::try_from(bound).expect("a small bound");
         usize::try_from(self.next() % bound).expect("it is below the bound")
+    }
+
+    /// One of these.
+    pub(crate) fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        &of[self.below(of.len())]
     }
 
     fn next(&mut self) -> u64 {

@@ -1,0 +1,137 @@
+//! Three replicas on one PostgreSQL, while many clients change things and ask for decisions and while everything fails that
+//! can: no allow is ever given that was not right within the staleness bound, and nothing that was acknowledged is lost.
+//!
+//! `COUNTERSIGN_TEST_SEEDS=200` makes so many runs instead of a few, from the seed `COUNTERSIGN_TEST_FIRST_SEED` on.
+
+mod changes;
+mod check;
+mod cluster;
+mod faults;
+mod hunters;
+mod model;
+mod paused;
+mod record;
+mod restore;
+mod timeline;
+mod workers;
+
+use std::{
+    env,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use self::{
+    check::{Report, check},
+    cluster::Cluster,
+    record::Intent,
+    workers::{ROLES, Stop, WORKSPACES},
+};
+use crate::support::{
+    postgres::{self, Server},
+    random::Random,
+    tools,
+};
+
+/// The staleness bound of the replicas.
+const BOUND: Duration = Duration::from_secs(1);
+/// How long after a fault a replica may still be unable to decide.
+const GRACE: Duration = Duration::from_millis(1500);
+/// Whether revocations ask to wait for the replicas.
+const WAIT_FOR_REPLICAS: bool = false;
+
+const SEEDS: &str = "COUNTERSIGN_TEST_SEEDS";
+const FIRST_SEED: &str = "COUNTERSIGN_TEST_FIRST_SEED";
+/// By default, runs from this seed on: together they have every kind of fault.
+const DEFAULT_SEEDS: u64 = 2;
+const DEFAULT_FIRST_SEED: u64 = 1;
+
+const MUTATORS: usize = 3;
+const ASKERS: usize = 4;
+const HUNTERS: usize = 2;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_allow_is_stale_and_no_write_is_lost_whatever_fails() {
+    let Some(programs) = tools::require_postgres() else {
+        return;
+    };
+    let number = |name: &str, default: u64| {
+        let given = env::var(name).ok();
+        given.map_or(default, |given| given.parse().expect("a number"))
+    };
+    let first = number(FIRST_SEED, DEFAULT_FIRST_SEED);
+    let mut server = postgres::start_own(programs).await;
+    let (mut outside, mut decided) = (0, 0);
+    for seed in first..first + number(SEEDS, DEFAULT_SEEDS) {
+        let report = run(&mut server, seed).await;
+        println!("{FIRST_SEED}={seed} {SEEDS}=1\n{report}");
+        assert!(report.is_sound(), "seed {seed}: {report}");
+        outside += report.outside;
+        decided += report.decided_outside;
+    }
+    assert_ne!(outside, 0, "there were calls outside of fault windows");
+    assert!(
+        decided * 100 >= outside * 99,
+        "only {decided} of {outside} calls outside of fault windows were decided"
+    );
+}
+
+/// One run, with all that this seed says.
+async fn run(server: &mut Server, seed: u64) -> Report {
+    let mut random = Random::with_seed(seed);
+    let cluster = Arc::new(Cluster::start(server).await);
+    prepare(&cluster).await;
+    let stop = Stop::default();
+    let mut workers = Vec::new();
+    for id in 0..MUTATORS {
+        let (cluster, stop) = (Arc::clone(&cluster), Arc::clone(&stop));
+        let worker = workers::mutate(cluster, random.fork(), stop, id);
+        workers.push(tokio::spawn(worker));
+    }
+    for _ in 0..ASKERS {
+        let (cluster, stop) = (Arc::clone(&cluster), Arc::clone(&stop));
+        workers.push(tokio::spawn(workers::ask(cluster, random.fork(), stop)));
+    }
+    for id in 0..HUNTERS {
+        let (cluster, stop) = (Arc::clone(&cluster), Arc::clone(&stop));
+        let worker = hunters::hunt(cluster, random.fork(), stop, id);
+        workers.push(tokio::spawn(worker));
+    }
+    faults::strike(&cluster, server, &mut random).await;
+    stop.store(true, Ordering::Relaxed);
+    for worker in workers {
+        worker.await.expect("the worker does not panic");
+    }
+    tokio::time::sleep(BOUND).await;
+    let mut end = Report::default();
+    let record = cluster.journal.take();
+    let model = restore::compare(&cluster, &mut end).await;
+    let mut report = check(&record, &model);
+    restore::restore(&cluster, &mut end).await;
+    for (fault, sentences) in end.faults {
+        report.faults.entry(fault).or_default().extend(sentences);
+    }
+    report
+}
+
+/// The world that everybody works in, a backup of it, and what slows commits down.
+async fn prepare(cluster: &Cluster) {
+    let client = cluster.client(0);
+    for workspace in WORKSPACES.iter().chain(&["burst"]) {
+        client.create_workspace(workspace).await;
+    }
+    assert!(
+        cluster.sql(faults::SLOW_COMMITS).await,
+        "the trigger is there"
+    );
+    for (number, member) in workers::members().enumerate() {
+        let role = Intent::Put(ROLES[number % ROLES.len()]);
+        cluster.change(0, &member, role, None).await;
+        for name in ["a", "b", "c"] {
+            cluster
+                .change(0, &member.token(name), Intent::Issue, None)
+                .await;
+        }
+    }
+    restore::back_up(cluster).await;
+}

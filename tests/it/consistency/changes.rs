@@ -1,0 +1,155 @@
+//! Mutations as requests.
+
+use countersign::pb::{
+    MemberState, PutMemberRequest, RemoveMemberRequest, RevokeTokensRequest, SetMemberRoleRequest,
+    SetMemberStateRequest,
+};
+use tonic::{Response, Status};
+
+use super::{cluster::Known, record::Intent};
+use crate::support::{
+    client::{Client, issue_request, revoke_request},
+    history::subject,
+};
+
+/// What a mutation is about. Empty parts: it is about none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) workspace: String,
+    pub(super) member: String,
+    /// Its id, and to issue one, its name.
+    pub(super) token: String,
+}
+
+impl Target {
+    pub(super) fn member(workspace: &str, member: &str) -> Self {
+        Self {
+            workspace: workspace.to_owned(),
+            member: member.to_owned(),
+            token: String::new(),
+        }
+    }
+
+    pub(super) fn workspace(workspace: &str) -> Self {
+        Self::member(workspace, "")
+    }
+
+    pub(super) fn token(&self, token: &str) -> Self {
+        Self {
+            token: token.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// As in [`crate::support::history`].
+    pub(super) fn subject(&self) -> String {
+        subject(&self.workspace, &self.member, &self.token)
+    }
+}
+
+/// The answer's revision, and what the mutation was about: the token, where it issued one.
+pub(super) async fn send(
+    client: &Client,
+    target: &Target,
+    intent: Intent,
+    waits: bool,
+) -> Result<(String, Known), Status> {
+    let mut tokens = client.tokens.clone();
+    let revision = match intent {
+        Intent::Issue => {
+            let Target {
+                workspace,
+                member,
+                token,
+            } = target;
+            let request = issue_request(workspace, member, token, None);
+            let answer = tokens.issue_token(request).await?.into_inner();
+            let issued = answer.token.unwrap_or_default();
+            let known = Known {
+                target: target.token(&issued.token_id),
+                secret: answer.secret,
+            };
+            return Ok((answer.revision, known));
+        }
+        Intent::Revoke => {
+            let mut request = revoke_request(&target.token);
+            request.wait_for_replicas = waits;
+            tokens.revoke_token(request).await?.into_inner().revision
+        }
+        Intent::RevokeAll => {
+            let request = RevokeTokensRequest {
+                workspace_id: target.workspace.clone(),
+                member_id: target.member.clone(),
+                reason: "all of them".to_owned(),
+                wait_for_replicas: waits,
+                ..Default::default()
+            };
+            tokens.revoke_tokens(request).await?.into_inner().revision
+        }
+        _ => change_member(client, target, intent).await?,
+    };
+    let known = Known {
+        target: target.clone(),
+        secret: String::new(),
+    };
+    Ok((revision, known))
+}
+
+async fn change_member(client: &Client, target: &Target, intent: Intent) -> Result<String, Status> {
+    let mut directory = client.directory.clone();
+    let (workspace_id, member_id) = (target.workspace.clone(), target.member.clone());
+    let etag = String::new();
+    match intent {
+        Intent::Put(role) => {
+            let request = PutMemberRequest {
+                workspace_id,
+                member_id,
+                role: role.to_owned(),
+                etag,
+            };
+            let answer = directory.put_member(request).await;
+            answer
+                .map(Response::into_inner)
+                .map(|answer| answer.revision)
+        }
+        Intent::SetRole(role) => {
+            let request = SetMemberRoleRequest {
+                workspace_id,
+                member_id,
+                role: role.to_owned(),
+                etag,
+            };
+            let answer = directory.set_member_role(request).await;
+            answer
+                .map(Response::into_inner)
+                .map(|answer| answer.revision)
+        }
+        Intent::Remove => {
+            let request = RemoveMemberRequest {
+                workspace_id,
+                member_id,
+                etag,
+            };
+            let answer = directory.remove_member(request).await;
+            answer
+                .map(Response::into_inner)
+                .map(|answer| answer.revision)
+        }
+        _ => {
+            let state = match intent {
+                Intent::Suspend => MemberState::Suspended,
+                _ => MemberState::Active,
+            };
+            let request = SetMemberStateRequest {
+                workspace_id,
+                member_id,
+                state: state.into(),
+                etag,
+            };
+            let answer = directory.set_member_state(request).await;
+            answer
+                .map(Response::into_inner)
+                .map(|answer| answer.revision)
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The checker: holds every answer against the states that it can have been given from.
+
+mod planted;
+
+use std::{collections::BTreeMap, fmt};
+
+use tonic::Code;
+
+use super::{
+    BOUND, GRACE,
+    model::Model,
+    record::{Answer, Decision, Record, Window},
+    timeline::Timeline,
+};
+
+/// How many faults of a kind are told.
+const TOLD: usize = 5;
+
+/// What a decision can be wrong in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fault {
+    /// An allow that was not right at any revision it can be of, or not at the one that it names.
+    StaleAllow,
+    /// The same of a denial.
+    WrongDenial,
+    /// An answer to no question of a sound client, such as that a revision is unknown.
+    WrongError,
+    /// An acknowledged mutation that is not in the feed, or without effect.
+    LostWrite,
+    /// A feed with gaps, or rows that do not go with it.
+    UnsoundStore,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    /// By what came of them.
+    pub(super) calls: BTreeMap<String, usize>,
+    pub(super) faults: BTreeMap<Fault, Vec<String>>,
+    /// Of the calls for decisions outside of fault windows: how many, and how many were decided.
+    pub(super) outside: usize,
+    pub(super) decided_outside: usize,
+}
+
+impl Report {
+    pub(super) fn fault(&mut self, fault: Fault, sentence: String) {
+        self.faults.entry(fault).or_default().push(sentence);
+    }
+
+    pub(super) fn count(&self, fault: Fault) -> usize {
+        self.faults.get(&fault).map_or(0, Vec::len)
+    }
+
+    pub(super) fn is_sound(&self) -> bool {
+        self.faults.is_empty()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "stale allows: {}", self.count(Fault::StaleAllow))?;
+        for (fault, sentences) in &self.faults {
+            writeln!(f, "{fault:?}: {}", sentences.len())?;
+            for sentence in sentences.iter().take(TOLD) {
+                writeln!(f, "    {sentence}")?;
+            }
+        }
+        let (decided, outside) = (self.decided_outside, self.outside);
+        writeln!(
+            f,
+            "decided outside of fault windows: {decided} of {outside}"
+        )?;
+        for (what, count) in &self.calls {
+            writeln!(f, "{count:>6} {what}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks all that was recorded against the feed that there is in the end.
+pub(super) fn check(record: &Record, model: &Model) -> Report {
+    let mut report = Report::default();
+    check_mutations(record, model, &mut report);
+    let timeline = Timeline::of(&record.mutations, model);
+    for decision in &record.decisions {
+        count(decision, &record.windows, &mut report);
+        if let Answer::Decided { revision, allows } = &decision.answer {
+            let faults = faults(decision, revision, allows, model, &timeline);
+            for (fault, sentence) in faults {
+                let windows = windows_of(decision, &record.windows);
+                let sentence = format!("{sentence}: {decision:?} in {windows:?}");
+                report.fault(fault, sentence);
+            }
+        }
+    }
+    report
+}
+
+fn check_mutations(record: &Record, model: &Model, report: &mut Report) {
+    for mutation in &record.mutations {
+        let revision = match &mutation.answer {
+            Ok(revision) => revision,
+            Err(code) => {
+                *report
+                    .calls
+                    .entry(format!("mutation {code:?}"))
+                    .or_default() += 1;
+                continue;
+            }
+        };
+        *report.calls.entry("mutation made".to_owned()).or_default() += 1;
+        let is_done = model
+            .number_of(revision)
+            .is_some_and(|number| model.is_done_at(mutation.intent, &mutation.subject, number));
+        if !is_done {
+            report.fault(Fault::LostWrite, format!("{mutation:?}"));
+        }
+    }
+}
+
+/// Counts what came of a call, and whether it had to come to a decision.
+fn count(decision: &Decision, windows: &[Window], report: &mut Report) {
+    let is_decided = matches!(decision.answer, Answer::Decided { .. });
+    let what = match &decision.answer {
+        Answer::Decided { allows, .. } if allows.contains(&true) => "decision with an allow".into(),
+        Answer::Decided { .. } => "decision without an allow".into(),
+        Answer::GivenUp => "decision given up".into(),
+        Answer::Failed(code) => format!("decision {code:?}"),
+    };
+    *report.calls.entry(what).or_default() += 1;
+    if let Answer::Failed(code) = &decision.answer
+        && !may_fail_with(*code)
+    {
+        report.fault(Fault::WrongError, format!("{decision:?}"));
+    }
+    if decision.answer != Answer::GivenUp && windows_of(decision, windows).is_empty() {
+        report.outside += 1;
+        report.decided_outside += usize::from(is_decided);
+    }
+}
+
+/// What the service answers when it cannot decide now, and what a lost connection looks like.
+fn may_fail_with(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::ResourceExhausted
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::Internal
+    )
+}
+
+/// The faults in whose windows it was, with the grace after them.
+fn windows_of<'a>(decision: &Decision, windows: &'a [Window]) -> Vec<&'a str> {
+    let windows = windows.iter().filter(|window| {
+        window
+            .replica
+            .is_none_or(|replica| replica == decision.replica)
+            && decision.start <= window.end + GRACE
+            && decision.end >= window.start
+    });
+    windows.map(|window| window.fault.as_str()).collect()
+}
+
+/// What is wrong with the decisions of one call.
+fn faults(
+    decision: &Decision,
+    revision: &str,
+    allows: &[bool],
+    model: &Model,
+    timeline: &Timeline,
+) -> Vec<(Fault, String)> {
+    let Decision {
+        replica,
+        subject,
+        start,
+        end,
+        ..
+    } = decision;
+    let min_revision = decision.min_revision.as_deref();
+    let min_revision = min_revision.map_or(0, |min| model.number_of(min).unwrap_or(i64::MAX));
+    let bound = start.saturating_sub(BOUND);
+    let newest = timeline.possibly_before(*end);
+    let mut faults = Vec::new();
+    for (ask, allow) in decision.asks.iter().zip(allows) {
+        let (fault, served) = match allow {
+            true => {
+                let served = timeline.served_before(*replica, subject, *start);
+                (Fault::StaleAllow, served.unwrap_or_default())
+            }
+            false => (Fault::WrongDenial, 0),
+        };
+        let oldest = timeline.surely_before(bound).max(served);
+        let range = oldest..=newest;
+        let mut fault = |what: &str| {
+            let (from, to) = (range.start(), range.end());
+            faults.push((fault, format!("{ask:?} {what} ({from} to {to})")));
+        };
+        if !model.ever_answers(subject, *ask, range.clone(), *allow) {
+            fault("was not right at any revision that it can be of");
+            continue;
+        }
+        match model.number_of(revision) {
+            None => fault("names a revision that is none"),
+            Some(named) if !range.contains(&named) => fault("names a revision out of range"),
+            Some(named) if named < min_revision => fault("is below the least revision"),
+            Some(named) if model.allows(subject, *ask, named) != *allow => {
+                fault("was not right at the revision that it names");
+            }
+            Some(_) => {}
+        }
+    }
+    if allows.len() != decision.asks.len() {
+        let sentence = format!("{} answers", allows.len());
+        faults.push((Fault::WrongError, sentence));
+    }
+    faults
+}

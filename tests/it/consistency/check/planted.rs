@@ -1,0 +1,221 @@
+//! The checker itself under test: everything else here rests on its finding what is wrong.
+
+use std::time::Duration;
+
+use tonic::Code;
+
+use super::{Fault, Report, check};
+use crate::{
+    consistency::{
+        BOUND,
+        model::Model,
+        record::{Answer, Ask, At, Decision, Intent, Mutation, Record, Window},
+    },
+    support::history::Recorded,
+};
+
+const TOKEN: &str = "acme/max/t1";
+const MEMBER: &str = "acme/max/";
+
+fn at(millis: u64) -> At {
+    Duration::from_millis(millis)
+}
+
+/// Max has a token from revision 2 on; it is revoked at 3; Max becomes an admin at 4.
+fn feed() -> Vec<Recorded> {
+    let events = [
+        ("FEED_STARTED", "//", "{}"),
+        ("MEMBER_ADDED", MEMBER, r#"{"role":"member"}"#),
+        ("TOKEN_ISSUED", TOKEN, "{}"),
+        ("TOKEN_REVOKED", TOKEN, "{}"),
+        ("MEMBER_ROLE_CHANGED", MEMBER, r#"{"to_role":"admin"}"#),
+    ];
+    (0..)
+        .zip(events)
+        .map(|(number, (kind, subject, details))| Recorded {
+            number,
+            event_id: format!("{number:032x}"),
+            kind: kind.to_owned(),
+            subject: subject.to_owned(),
+            details: details.to_owned(),
+        })
+        .collect()
+}
+
+fn revision(number: usize) -> String {
+    feed()[number].revision()
+}
+
+fn mutation(number: usize, intent: Intent, start: u64, end: u64) -> Mutation {
+    Mutation {
+        replica: 0,
+        subject: feed()[number].subject.clone(),
+        intent,
+        waits: false,
+        start: at(start),
+        end: at(end),
+        answer: Ok(revision(number)),
+    }
+}
+
+fn decision(replica: usize, start: u64, named: usize, allow: bool) -> Decision {
+    Decision {
+        replica,
+        subject: TOKEN.to_owned(),
+        asks: vec![Ask::Own],
+        min_revision: None,
+        start: at(start),
+        end: at(start + 10),
+        answer: Answer::Decided {
+            revision: revision(named),
+            allows: vec![allow],
+        },
+    }
+}
+
+/// Issued by 2 s, revoked between 3.0 and 3.1 s, promoted between 3.2 and 3.3 s; the bound ends at 4.1 s.
+fn sound() -> Record {
+    Record {
+        mutations: vec![
+            mutation(2, Intent::Issue, 1900, 2000),
+            mutation(3, Intent::Revoke, 3000, 3100),
+            mutation(4, Intent::SetRole("admin"), 3200, 3300),
+        ],
+        decisions: vec![
+            decision(0, 2500, 2, true),
+            // While it is revoked, either is right.
+            decision(0, 3050, 2, true),
+            decision(0, 3050, 3, false),
+            // Elsewhere it may be so for the bound.
+            decision(1, 4099, 2, true),
+            decision(0, 3101, 3, false),
+            decision(1, 4500, 4, false),
+        ],
+        windows: vec![Window {
+            fault: "none".to_owned(),
+            replica: Some(2),
+            start: at(0),
+            end: at(9000),
+        }],
+    }
+}
+
+fn found(record: &Record) -> Report {
+    check(record, &Model::of(&feed()))
+}
+
+#[test]
+fn in_a_sound_history_nothing_is_found() {
+    let report = found(&sound());
+    assert!(report.is_sound(), "{report}");
+    assert_eq!((report.outside, report.decided_outside), (6, 6));
+}
+
+type Break = fn(&mut Record);
+
+const STALE: [(&str, Break); 10] = [
+    ("an allow past the bound", |record| {
+        record.decisions.push(decision(1, 4101, 2, true));
+    }),
+    ("an allow by who revoked it", |record| {
+        record.decisions.push(decision(0, 3101, 2, true));
+    }),
+    ("an allow after the wait", |record| {
+        let waiting = &mut record.mutations[1];
+        (waiting.waits, waiting.end) = (true, waiting.end + BOUND);
+        record.mutations[2].answer = Err(Code::Unavailable);
+        record.decisions[3] = decision(1, 4101, 2, true);
+    }),
+    ("an allow before it was issued", |record| {
+        record.decisions.push(decision(1, 1000, 1, true));
+    }),
+    ("a token and a member of two states", |record| {
+        let mut torn = decision(1, 3295, 4, true);
+        torn.asks = vec![Ask::Others];
+        record.decisions.push(torn);
+    }),
+    ("an allow of another revision's state", |record| {
+        record.decisions.push(decision(1, 3500, 3, true));
+    }),
+    ("an allow of no revision", |record| {
+        let mut odd = decision(1, 3500, 2, true);
+        odd.answer = Answer::Decided {
+            revision: "2-ffffffffffffffff".to_owned(),
+            allows: vec![true],
+        };
+        record.decisions.push(odd);
+    }),
+    ("an allow of a revision to come", |record| {
+        record.decisions[0] = decision(0, 2500, 4, true);
+    }),
+    ("an allow below the least revision", |record| {
+        let mut below = decision(1, 3500, 2, true);
+        below.min_revision = Some(revision(3));
+        record.decisions.push(below);
+    }),
+    ("the second of a batch", |record| {
+        let mut batch = decision(1, 2500, 2, true);
+        batch.asks.push(Ask::Users);
+        batch.answer = Answer::Decided {
+            revision: revision(2),
+            allows: vec![true, true],
+        };
+        record.decisions.push(batch);
+    }),
+];
+
+const OTHERS: [(&str, Fault, Break); 4] = [
+    ("a denial of what is live", Fault::WrongDenial, |record| {
+        record.decisions.push(decision(1, 2500, 2, false));
+    }),
+    ("a revision said unknown", Fault::WrongError, |record| {
+        record.decisions[0].answer = Answer::Failed(Code::FailedPrecondition);
+    }),
+    ("a mutation of no feed", Fault::LostWrite, |record| {
+        record.mutations[0].answer = Ok("2-ffffffffffffffff".to_owned());
+    }),
+    ("a mutation without effect", Fault::LostWrite, |record| {
+        let mut lost = mutation(2, Intent::Revoke, 2100, 2200);
+        lost.replica = 2;
+        record.mutations.push(lost);
+    }),
+];
+
+#[test]
+fn every_planted_fault_is_found() {
+    let stale = STALE.map(|(what, break_it)| (what, Fault::StaleAllow, break_it));
+    for (what, fault, break_it) in stale.into_iter().chain(OTHERS) {
+        let mut record = sound();
+        break_it(&mut record);
+        let report = found(&record);
+        assert_eq!(report.count(fault), 1, "{what}: {report}");
+        assert_eq!(report.faults.len(), 1, "{what}: {report}");
+    }
+}
+
+#[test]
+fn a_mutation_without_an_answer_may_have_been_made_at_any_time_since() {
+    let mut record = sound();
+    record.mutations[1].answer = Err(Code::DeadlineExceeded);
+    // This one found it revoked already, long after.
+    record.mutations[2] = mutation(3, Intent::Revoke, 3150, 3160);
+    let report = found(&record);
+    assert!(report.is_sound(), "{report}");
+}
+
+#[test]
+fn a_call_that_is_not_decided_counts_only_outside_of_fault_windows() {
+    let mut record = sound();
+    let mut failed = decision(1, 2500, 2, true);
+    failed.answer = Answer::Failed(Code::Unavailable);
+    record.decisions.push(failed.clone());
+    let report = found(&record);
+    assert_eq!((report.outside, report.decided_outside), (7, 6));
+    failed.replica = 2;
+    record.decisions.push(failed.clone());
+    failed.answer = Answer::GivenUp;
+    failed.replica = 1;
+    record.decisions.push(failed);
+    let report = found(&record);
+    assert_eq!((report.outside, report.decided_outside), (7, 6));
+}

@@ -1,0 +1,198 @@
+//! The state after each revision, rebuilt from the feed, and what it allows.
+
+use std::{collections::BTreeMap, ops::RangeInclusive};
+
+use serde_json::Value;
+
+use super::record::{Ask, Intent};
+use crate::support::history::Recorded;
+
+/// The revisions at which a token is good in itself.
+struct Life {
+    issued: i64,
+    ended: i64,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Member {
+    role: String,
+    state: String,
+}
+
+/// Of every revision.
+#[derive(Default)]
+pub(super) struct Model {
+    /// As answers carry them, by number.
+    revisions: Vec<String>,
+    /// The kind and subject of each.
+    events: Vec<(String, String)>,
+    /// By subject.
+    tokens: BTreeMap<String, Life>,
+    /// By subject: what each is from which revision on.
+    members: BTreeMap<String, Vec<(i64, Member)>>,
+}
+
+/// Whether what happens to a subject happens to this token.
+pub(super) fn covers(subject: &str, token: &str) -> bool {
+    let rest = token.strip_prefix(subject.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The member that a token acts as.
+pub(super) fn member_of(token: &str) -> String {
+    let (member, _) = token.rsplit_once('/').expect("a subject has parts");
+    format!("{member}/")
+}
+
+impl Model {
+    /// From all events of a feed, which must have no gap.
+    pub(super) fn of(events: &[Recorded]) -> Self {
+        let mut model = Self::default();
+        for event in events {
+            model.apply(event);
+        }
+        model
+    }
+
+    fn apply(&mut self, event: &Recorded) {
+        let (number, subject) = (event.number, event.subject.as_str());
+        self.revisions.push(event.revision());
+        self.events.push((event.kind.clone(), subject.to_owned()));
+        let told = |key: &str| {
+            let details: Value = serde_json::from_str(&event.details).expect("JSON");
+            details[key].as_str().expect("it is told").to_owned()
+        };
+        let member = self.members.get(subject).and_then(|member| member.last());
+        let member = member.map(|(_, member)| member.clone());
+        let changed = |change: fn(&mut Member, String), to: String| {
+            let mut member = member.clone().expect("it was added");
+            change(&mut member, to);
+            member
+        };
+        let member = match event.kind.as_str() {
+            "FEED_STARTED" | "WORKSPACE_CREATED" | "WORKSPACE_UPDATED" => return,
+            "TOKEN_ISSUED" => {
+                let (issued, ended) = (number, i64::MAX);
+                let life = Life { issued, ended };
+                self.tokens.insert(subject.to_owned(), life);
+                return;
+            }
+            "TOKEN_REVOKED" | "TOKENS_REVOKED" => return self.end(subject, number),
+            "MEMBER_ADDED" => Member {
+                role: told("role"),
+                state: "active".to_owned(),
+            },
+            "MEMBER_ROLE_CHANGED" => changed(|member, to| member.role = to, told("to_role")),
+            "MEMBER_STATE_CHANGED" => changed(|member, to| member.state = to, told("state")),
+            "MEMBER_REMOVED" => {
+                self.end(subject, number);
+                changed(|member, to| member.state = to, "removed".to_owned())
+            }
+            kind => panic!("nothing is known about {kind}"),
+        };
+        let members = self.members.entry(subject.to_owned()).or_default();
+        members.push((number, member));
+    }
+
+    fn end(&mut self, subject: &str, number: i64) {
+        for (token, life) in &mut self.tokens {
+            if covers(subject, token) {
+                life.ended = life.ended.min(number);
+            }
+        }
+    }
+
+    /// The newest revision's number.
+    pub(super) fn head(&self) -> i64 {
+        i64::try_from(self.revisions.len()).expect("not that many") - 1
+    }
+
+    /// The newest revision, as answers carry it.
+    pub(super) fn newest(&self) -> &str {
+        self.revisions.last().expect("the feed has started")
+    }
+
+    /// The number of a revision, if it is one of this feed.
+    pub(super) fn number_of(&self, revision: &str) -> Option<i64> {
+        let (number, _) = revision.split_once('-')?;
+        let number: i64 = number.parse().ok()?;
+        let known = self.revisions.get(usize::try_from(number).ok()?)?;
+        (known == revision).then_some(number)
+    }
+
+    fn member_at(&self, member: &str, revision: i64) -> Option<&Member> {
+        let history = self.members.get(member)?;
+        let later = history.partition_point(|(from, _)| *from <= revision);
+        history[..later].last().map(|(_, member)| member)
+    }
+
+    /// Whether a token is good in itself.
+    fn is_live(&self, token: &str, revision: i64) -> bool {
+        let life = self.tokens.get(token);
+        life.is_some_and(|life| (life.issued..life.ended).contains(&revision))
+    }
+
+    /// Whether the state after this revision allows it.
+    pub(super) fn allows(&self, token: &str, ask: Ask, revision: i64) -> bool {
+        let Some(member) = self.member_at(&member_of(token), revision) else {
+            return false;
+        };
+        self.is_live(token, revision)
+            && member.state == "active"
+            && (ask == Ask::Own || member.role == "admin")
+    }
+
+    /// Whether any of these revisions' states answers so.
+    pub(super) fn ever_answers(
+        &self,
+        token: &str,
+        ask: Ask,
+        mut revisions: RangeInclusive<i64>,
+        allow: bool,
+    ) -> bool {
+        let life = self.tokens.get(token);
+        let life = life.iter().flat_map(|life| [life.issued, life.ended]);
+        let member = self.members.get(&member_of(token));
+        let member = member.into_iter().flatten().map(|(from, _)| *from);
+        let changes = life.chain(member);
+        // The answer is the same from one change to the next.
+        let mut candidates = changes
+            .filter(|from| revisions.contains(from))
+            .collect::<Vec<_>>();
+        candidates.extend(revisions.next());
+        let mut candidates = candidates.into_iter();
+        candidates.any(|revision| self.allows(token, ask, revision) == allow)
+    }
+
+    /// Whether the event at this revision is what the mutation would have made.
+    pub(super) fn is_made_at(&self, intent: Intent, subject: &str, revision: i64) -> bool {
+        let kinds: &[&str] = match intent {
+            Intent::Issue => &["TOKEN_ISSUED"],
+            Intent::Revoke => &["TOKEN_REVOKED"],
+            Intent::RevokeAll => &["TOKENS_REVOKED"],
+            Intent::Put(_) | Intent::SetRole(_) => &["MEMBER_ADDED", "MEMBER_ROLE_CHANGED"],
+            Intent::Suspend | Intent::Reactivate => &["MEMBER_STATE_CHANGED"],
+            Intent::Remove => &["MEMBER_REMOVED"],
+        };
+        let index = usize::try_from(revision).expect("a revision");
+        let (kind, about) = &self.events[index];
+        kinds.contains(&kind.as_str()) && about == subject
+    }
+
+    /// Whether the state after this revision is what the mutation was to bring about, by itself or as it was so before.
+    pub(super) fn is_done_at(&self, intent: Intent, subject: &str, revision: i64) -> bool {
+        let member = self.member_at(subject, revision);
+        let is = |wanted: &str| member.is_some_and(|member| member.state == wanted);
+        match intent {
+            Intent::Issue => self.is_made_at(intent, subject, revision),
+            Intent::Revoke => !self.is_live(subject, revision),
+            Intent::RevokeAll => self.is_made_at(intent, subject, revision) || is("removed"),
+            Intent::Put(role) | Intent::SetRole(role) => {
+                member.is_some_and(|member| member.role == role && member.state != "removed")
+            }
+            Intent::Suspend => is("suspended"),
+            Intent::Reactivate => is("active"),
+            Intent::Remove => is("removed"),
+        }
+    }
+}
