@@ -34,7 +34,7 @@ pub(super) enum Fault {
 /// What was found.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    /// By what came of them.
+    /// By what came of them, and the faults that struck them.
     pub(super) calls: BTreeMap<String, usize>,
     pub(super) faults: BTreeMap<Fault, Vec<String>>,
     /// Of the calls for decisions outside of fault windows: how many, and how many were decided.
@@ -81,6 +81,10 @@ impl fmt::Display for Report {
 pub(super) fn check(record: &Record, model: &Model) -> Report {
     let mut report = Report::default();
     check_mutations(record, model, &mut report);
+    for window in &record.windows {
+        let what = format!("fault {}", window.fault);
+        *report.calls.entry(what).or_default() += 1;
+    }
     let timeline = Timeline::of(&record.mutations, model);
     for decision in &record.decisions {
         count(decision, &record.windows, &mut report);

@@ -15,8 +15,6 @@ use crate::support::{
     random::Random,
 };
 
-/// Faults of a run, one after the other; some have a second one beside them.
-const STEPS: usize = 5;
 const BURST: usize = 10_000;
 
 /// A fault.
@@ -65,12 +63,26 @@ impl Fault {
     }
 }
 
-/// One fault after the other, each kind once at most, except beside another.
-pub(super) async fn strike(cluster: &Cluster, server: &mut Server, random: &mut Random) {
-    let mut kinds = Fault::ALL.to_vec();
-    for _ in 0..STEPS {
+/// Every kind, in an order that a seed shares with the next odd one: of these two, each has one half.
+fn kinds(seed: u64) -> Vec<Fault> {
+    let mut random = Random::with_seed(seed / 2);
+    let mut left = Fault::ALL.to_vec();
+    let mut kinds = Vec::new();
+    while !left.is_empty() {
+        kinds.push(left.swap_remove(random.below(left.len())));
+    }
+    let second = kinds.split_off(kinds.len() / 2);
+    if seed.is_multiple_of(2) {
+        kinds
+    } else {
+        second
+    }
+}
+
+/// One fault after the other; some have a second one beside them.
+pub(super) async fn strike(cluster: &Cluster, server: &mut Server, random: &mut Random, seed: u64) {
+    for fault in kinds(seed) {
         pause(random, 200, 700).await;
-        let fault = kinds.swap_remove(random.below(kinds.len()));
         let replica = random.below(REPLICAS);
         let beside = *random.pick(&Fault::BESIDE);
         let is_alone = random.below(3) > 0;
@@ -199,4 +211,15 @@ pub(super) fn burst(events: usize) -> String {
          ) \
          SELECT pg_notify('countersign_feed', '')"
     )
+}
+
+#[test]
+fn two_seeds_have_every_kind_of_fault() {
+    for seed in [0, 2, 10] {
+        let both = [kinds(seed), kinds(seed + 1)].concat();
+        assert!(
+            Fault::ALL.iter().all(|kind| both.contains(kind)),
+            "{both:?}"
+        );
+    }
 }

@@ -99,7 +99,7 @@ pub(super) async fn ask(cluster: Arc<Cluster>, mut random: Random, stop: Stop) {
 }
 
 pub(super) fn pick_asks(random: &mut Random) -> &'static [Ask] {
-    *random.pick::<&[Ask]>(&[
+    random.pick::<&[Ask]>(&[
         &[Ask::Own],
         &[Ask::Others],
         &[Ask::Users],
