@@ -37,7 +37,7 @@ use crate::support::{
 const BOUND: Duration = Duration::from_secs(1);
 /// How long after a fault a replica may still be unable to decide.
 const GRACE: Duration = Duration::from_millis(1500);
-/// Whether revocations ask to wait for the replicas.
+/// Whether some revocations ask to wait for the replicas, which the service refuses until that is built.
 const WAIT_FOR_REPLICAS: bool = false;
 
 const SEEDS: &str = "COUNTERSIGN_TEST_SEEDS";

@@ -157,6 +157,12 @@ impl Cluster {
             .cloned()
     }
 
+    /// Whether the next revocation is to wait for the replicas: every third.
+    fn is_to_wait(&self) -> bool {
+        let made = self.revisions.lock().expect("the revisions").len();
+        super::WAIT_FOR_REPLICAS && made.is_multiple_of(3)
+    }
+
     /// Makes a mutation. The token, where it issued one; None: it was not acknowledged. `give_up`: then the client leaves.
     pub(super) async fn change(
         &self,
@@ -166,8 +172,7 @@ impl Cluster {
         give_up: Option<Duration>,
     ) -> Option<Known> {
         let client = self.client(replica);
-        let waits =
-            super::WAIT_FOR_REPLICAS && matches!(intent, Intent::Revoke | Intent::RevokeAll);
+        let waits = matches!(intent, Intent::Revoke | Intent::RevokeAll) && self.is_to_wait();
         let start = self.journal.now();
         let call = send(&client, target, intent, waits);
         let answer = timeout(give_up.unwrap_or(MUTATION_PATIENCE), call).await;

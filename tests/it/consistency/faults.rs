@@ -82,7 +82,7 @@ fn kinds(seed: u64) -> Vec<Fault> {
 /// One fault after the other; some have a second one beside them.
 pub(super) async fn strike(cluster: &Cluster, server: &mut Server, random: &mut Random, seed: u64) {
     for fault in kinds(seed) {
-        pause(random, 200, 700).await;
+        pause(random, 150, 500).await;
         let replica = random.below(REPLICAS);
         let beside = *random.pick(&Fault::BESIDE);
         let is_alone = random.below(3) > 0;

@@ -30,7 +30,7 @@ const TABLES: [&str; 6] = [
 /// How long a replica may take to decide again, and a mutation that nobody waits for to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many tokens the replicas are compared in.
-const COMPARED: usize = 80;
+const COMPARED: usize = 40;
 
 /// Copies what there is now, as of one instant.
 pub(super) async fn back_up(cluster: &Cluster) {

@@ -57,10 +57,12 @@ pub(super) async fn mutate(cluster: Arc<Cluster>, mut random: Random, stop: Stop
                 issued += 1;
                 (member.token(&format!("token {id} {issued}")), Intent::Issue)
             }
-            34..52 => match cluster.pick_token(&mut random) {
-                Some(token) => (token.target, Intent::Revoke),
-                None => continue_with(&member),
-            },
+            34..52 => {
+                let token = cluster
+                    .pick_token(&mut random)
+                    .expect("some are there from the start");
+                (token.target, Intent::Revoke)
+            }
             52..58 => (member, Intent::RevokeAll),
             58 => (Target::workspace(&member.workspace), Intent::RevokeAll),
             59..70 => (member, Intent::SetRole(role)),
@@ -76,17 +78,13 @@ pub(super) async fn mutate(cluster: Arc<Cluster>, mut random: Random, stop: Stop
     }
 }
 
-fn continue_with(member: &Target) -> (Target, Intent) {
-    (member.clone(), Intent::Put("member"))
-}
-
 /// Asks one thing after the other.
 pub(super) async fn ask(cluster: Arc<Cluster>, mut random: Random, stop: Stop) {
     while !stop.load(Ordering::Relaxed) {
         pause(&mut random, 1, 8).await;
-        let Some(token) = cluster.pick_token(&mut random) else {
-            continue;
-        };
+        let token = cluster
+            .pick_token(&mut random)
+            .expect("some are there from the start");
         let asks = pick_asks(&mut random);
         let wants_newest = random.below(5) == 0;
         let min_revision = wants_newest.then(|| cluster.newest_revision()).flatten();
