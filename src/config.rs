@@ -61,6 +61,8 @@ pub struct Config {
     pub token_format: TokenFormat,
     /// How old a view may be that a decision is made from.
     pub staleness_bound: Duration,
+    /// How many tokens a view remembers.
+    pub view_capacity: usize,
     /// How the gRPC port speaks TLS. None: it does not.
     pub tls: Option<Tls>,
     /// Whether reflection is served.
@@ -85,10 +87,13 @@ pub(crate) fn check(mode: Mode, sources: &Sources) -> Result<(), Faults> {
     loader.finish(Loader::config).map(drop)
 }
 
-/// Only where the database is, without a pooler between: for commands that change its schema.
-pub(crate) fn load_direct_database_url(sources: &Sources) -> Result<DatabaseUrl, Faults> {
-    Loader::new(Mode::Serve, sources)
-        .finish(|loader| loader.database_urls().map(|(_, direct)| direct))
+/// Only where the database is, without a pooler between, and what migrations write into it.
+pub(crate) fn load_migration(sources: &Sources) -> Result<(DatabaseUrl, Duration), Faults> {
+    Loader::new(Mode::Serve, sources).finish(|loader| {
+        let urls = loader.database_urls();
+        let bound = loader.staleness_bound();
+        Some((urls?.1, bound?))
+    })
 }
 
 /// Only the peppers and where the database is: for commands that look at what hangs on them.

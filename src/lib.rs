@@ -16,6 +16,9 @@
 //! The same noun names a feature in each layer: tokens are in `domain::token`, `store::tokens`, `service::tokens` and
 //! `grpc::token_service`. To begin, read [`domain::decide`], then [`store::Mutation`], then [`server::serve`].
 
+// The types of the futures of a call are nested as deeply as its layers.
+#![recursion_limit = "256"]
+
 pub mod cli;
 pub mod config;
 pub mod domain;
@@ -25,3 +28,4 @@ pub mod server;
 pub mod service;
 pub mod store;
 pub mod telemetry;
+pub mod view;

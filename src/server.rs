@@ -13,22 +13,28 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{service::Routes, transport::Server};
-use tonic_health::ServingStatus;
+use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::layer::util::{Identity, Stack};
 
 use self::reload::Reloader;
 pub use self::{limits::Limits, reload::Reload};
 use crate::{
     config::Config,
-    domain::{caller::Callers, error::Error, time::Clock},
+    domain::{caller::Callers, database_url::Backend, error::Error, time::Clock},
     grpc::{Api, Gate, GuardLayer, reflection},
     service::Service,
     store::{PoolVitals, Store, StoreError},
-    telemetry::{DatabaseSample, MetricsServer, PoolSample, RpcLayer, Telemetry},
+    telemetry::{
+        DatabaseSample, MetricsServer, PoolSample, RpcLayer, Telemetry, ViewSample,
+    },
+    view::{self, View},
 };
 
 /// How long calls in flight have, once no new ones are taken, before they are cut off.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+/// The health service that tells whether decisions can be made from memory now.
+const FRESHNESS: &str = "countersign.freshness";
+const FRESHNESS_INTERVAL: Duration = Duration::from_millis(100);
 /// What a server is given beside its configuration.
 pub struct Inputs {
     /// Where gRPC is served.
@@ -54,6 +60,9 @@ pub enum StartError {
     /// The descriptors that reflection serves are broken.
     #[error("reflection cannot be served: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// The view cannot be filled.
+    #[error("the feed of changes cannot be read: {0}")]
+    View(#[from] Error),
     /// The transport failed.
     #[error("the server failed: {0}")]
     Transport(#[from] tonic::transport::Error),
@@ -86,7 +95,15 @@ pub async fn serve_from(
     let (reload_settings, fixed) = reload::split(config);
     let gate = gate(reload_settings.callers, inputs.clock.clone(), &telemetry);
     let tls = Arc::new(ArcSwapOption::from_pointee(reload_settings.tls));
-    let service = Service::new(store.clone(), reload_settings.rules, inputs.clock);
+    let settings = view_settings(&fixed, &inputs.limits);
+    let view = View::new(&store, &settings, &inputs.clock)?;
+    if settings.url.backend() == Backend::Sqlite {
+        store.set_staleness_bound(settings.staleness_bound).await?;
+    }
+    let following = view.follow(&store, &settings, &inputs.clock).await?;
+    sample_view(&telemetry, &view);
+    let rules = reload_settings.rules;
+    let service = Service::new(store.clone(), rules, inputs.clock, view.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
     let api = Api::new(service.clone(), Arc::clone(&gate));
     let mut routes = Routes::new(health_service)
@@ -97,6 +114,7 @@ pub async fn serve_from(
     if fixed.reflection {
         routes = reflection(routes, &gate)?;
     }
+    let freshness = tokio::spawn(tell_freshness(health.clone(), view));
     // Drained: no new connection from then on.
     let (drained, mut has_drained) = watch::channel(false);
     let limits = inputs.limits.with_jitter();
@@ -132,6 +150,8 @@ pub async fn serve_from(
     }
     telemetry.set_ready(false);
     reloading.abort();
+    freshness.abort();
+    following.stop().await;
     store.close().await;
     tracing::info!("stopped");
     Ok(())
@@ -166,6 +186,48 @@ fn serve_metrics(inputs: &mut Inputs, config: &Config) -> Option<MetricsServer> 
     inputs.telemetry.set_policy(config.policy.hash());
     let listener = inputs.metrics.take()?;
     Some(inputs.telemetry.serve_metrics(listener))
+}
+
+/// A decision that has to wait does so for no longer than four fifths of its deadline, so that it can still be told why.
+fn view_settings(fixed: &reload::Fixed, limits: &Limits) -> view::Settings {
+    view::Settings {
+        url: fixed.database_url.clone(),
+        direct_url: fixed.database_direct_url.clone(),
+        staleness_bound: fixed.staleness_bound,
+        capacity: fixed.view_capacity,
+        patience: limits.calls.decision_deadline * 4 / 5,
+    }
+}
+
+/// Tells by the health service whether the view is fresh enough to decide from, until it is stopped.
+async fn tell_freshness(health: HealthReporter, view: View) {
+    let mut told = None;
+    loop {
+        let is_fresh = view.is_fresh();
+        if told.replace(is_fresh) != Some(is_fresh) {
+            let status = match is_fresh {
+                true => ServingStatus::Serving,
+                false => ServingStatus::NotServing,
+            };
+            health.set_service_status(FRESHNESS, status).await;
+        }
+        tokio::time::sleep(FRESHNESS_INTERVAL).await;
+    }
+}
+
+/// Has the view tell of itself.
+fn sample_view(telemetry: &Telemetry, view: &View) {
+    let view = view.clone();
+    telemetry.sample_view(move || {
+        let vitals = view.vitals();
+        ViewSample {
+            age: vitals.age,
+            tokens: i64::try_from(vitals.tokens).unwrap_or(i64::MAX),
+            lag: vitals.lag,
+            clock_skew_millis: vitals.clock_skew_millis,
+            totals: vitals.totals.to_vec(),
+        }
+    });
 }
 
 /// Has the store tell of itself.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-pub use authorize::{BatchVerdict, Explained, Permissions, Principal, Verdict};
+pub use authorize::{BatchVerdict, Explained, Permissions, Presentation, Verdict};
 pub use directory::{
     MemberChange, MemberCommand, WorkspaceChange, WorkspaceCommand, WorkspaceUpdate,
 };
@@ -31,7 +31,8 @@ use crate::{
         time::Clock,
         token::Origin,
     },
-    store::{Abort, Connection, Session, Store, StoreError},
+    store::{Abort, Connection, Done, Mutation, Session, Store, StoreError},
+    view::View,
 };
 
 /// The service, shared by all that serve it.
@@ -43,6 +44,7 @@ struct Parts {
     rules: ArcSwap<Rules>,
     clock: Clock,
     watchers: Watchers,
+    view: View,
 }
 
 /// What a reload replaces. Each request is answered under the rules that it began with, never under a mix.
@@ -74,13 +76,17 @@ pub struct PageRequest {
 }
 
 impl Service {
-    /// A service over this store, under these rules.
-    pub fn new(store: Store, rules: Rules, clock: Clock) -> Self {
+    /// A service over this store, under these rules, which decides from this view: of the changes that are made here the
+    /// view is told.
+    pub fn new(mut store: Store, rules: Rules, clock: Clock, view: View) -> Self {
+        let told = view.clone();
+        store.on_outcome(move |event, revision| told.invalidate(&event.subject(), revision));
         Self(Arc::new(Parts {
             store,
             rules: ArcSwap::from_pointee(rules),
             clock,
             watchers: Watchers::default(),
+            view,
         }))
     }
 
@@ -95,8 +101,23 @@ impl Service {
         if !rules.ring.includes(&running.ring) {
             self.0.store.check_peppers(&rules.ring).await?;
         }
+        let has_same_ring = running.ring.includes(&rules.ring) && rules.ring.includes(&running.ring);
         self.0.rules.store(Arc::new(rules));
+        if !has_same_ring {
+            // A secret that was unknown may be known now.
+            self.0.view.clear();
+        }
         Ok(())
+    }
+
+    /// Runs a mutation. Whoever is told what there was to find, though it changed nothing, may rely on it here at once: so
+    /// the view has come as far before.
+    async fn mutate<M: Mutation>(&self, mutation: M) -> Result<Done<M::Output>, Error> {
+        let done = self.0.store.mutate(mutation).await?;
+        if !done.is_changed {
+            self.0.view.catch_up().await?;
+        }
+        Ok(done)
     }
 
     /// The token that asks for the page after this cursor.

@@ -9,14 +9,21 @@ mod entity;
 mod events;
 mod fault;
 mod feed;
+mod follow;
+mod line;
 mod lock;
 mod migration;
 mod mutate;
+mod staleness;
 mod tokens;
 mod vitals;
 
-pub use connect::{StoreError, live_tokens_by_pepper, migrate, pending_migrations};
+pub use connect::{
+    StoreError, live_tokens_by_pepper, migrate, pending_migrations, set_staleness_bound,
+};
 pub use fault::Abort;
+pub use follow::{FeedEvent, FeedRead, listen};
+pub use line::Line;
 pub use mutate::{Change, Done, Mutation};
 pub use sea_orm::ConnectionTrait as Connection;
 pub use tokens::{NewToken, Presentation, TokenFilter};
@@ -33,7 +40,7 @@ use tokio::sync::Semaphore;
 use crate::domain::{
     database_url::Backend,
     error::Error,
-    event::Details,
+    event::{Details, NewEvent},
     ids::Revision,
     time::{Clock, Timestamp},
 };
@@ -52,11 +59,16 @@ pub struct Store {
     head: Arc<AtomicI64>,
     /// Called with each change that was committed.
     observer: Option<Observer>,
+    /// Called with each change that was or may have been made, before its caller is told.
+    on_outcome: Option<OutcomeObserver>,
+    on_statement: Option<StatementObserver>,
     /// Keeps a second server process away from an embedded database for as long as any clone of the store lives.
     _lock: Option<lock::FileLock>,
 }
 
 type Observer = Arc<dyn Fn(&Details) + Send + Sync>;
+type OutcomeObserver = Arc<dyn Fn(&NewEvent, Option<Revision>) + Send + Sync>;
+type StatementObserver = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Queries, over a connection pool or inside a transaction.
 pub struct Session<C> {
@@ -85,6 +97,15 @@ impl Store {
         self.observer = Some(Arc::new(observer));
     }
 
+    /// Calls back with every change from now on, before its caller is told, with its position; without one where it may
+    /// have been made or not. Never for one that is known to have been rolled back.
+    pub fn on_outcome(
+        &mut self,
+        observer: impl Fn(&NewEvent, Option<Revision>) + Send + Sync + 'static,
+    ) {
+        self.on_outcome = Some(Arc::new(observer));
+    }
+
     /// The newest position of the feed.
     pub async fn head(&self) -> Result<Revision, Error> {
         Ok(self.read().head().await?)
@@ -100,12 +121,13 @@ impl Store {
     }
 
     /// Calls back with every statement that is run from now on, for tests that count them.
-    pub fn on_statement(&mut self, callback: impl Fn(&str) + Send + Sync + Clone + 'static) {
-        let other = callback.clone();
-        self.read
-            .set_metric_callback(move |info| callback(&info.statement.sql));
-        self.write
-            .set_metric_callback(move |info| other(&info.statement.sql));
+    pub fn on_statement(&mut self, callback: impl Fn(&str) + Send + Sync + 'static) {
+        let callback: StatementObserver = Arc::new(callback);
+        for pool in [&mut self.read, &mut self.write] {
+            let callback = Arc::clone(&callback);
+            pool.set_metric_callback(move |info| callback(&info.statement.sql));
+        }
+        self.on_statement = Some(callback);
     }
 }
 

@@ -24,7 +24,7 @@ use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 pub use self::{
     http::MetricsServer,
     log::LogError,
-    metrics::{DatabaseSample, PoolSample},
+    metrics::{DatabaseSample, PoolSample, ViewSample},
     rpc::{RpcLayer, RpcService, WatchedBody},
 };
 use self::{log::LogHandle, metrics::Metrics};
@@ -132,6 +132,11 @@ impl Telemetry {
     /// Asks the database how it is at each scrape, through a callback that must not wait for anything.
     pub fn sample_database(&self, sample: impl Fn() -> DatabaseSample + Send + Sync + 'static) {
         self.0.metrics.sample_database(Box::new(sample));
+    }
+
+    /// Asks the view how it is at each scrape, likewise.
+    pub fn sample_view(&self, sample: impl Fn() -> ViewSample + Send + Sync + 'static) {
+        self.0.metrics.sample_view(Box::new(sample));
     }
 
     /// Counts a change that was committed.

@@ -18,6 +18,7 @@ use crate::{
     },
     service::{PageRequest, RevokeAllRequest, Rules, Service},
     store::Store,
+    view::{self, View},
 };
 
 /// How many workspaces are looked at in one go.
@@ -75,7 +76,9 @@ impl RestoreGuard {
             format: TokenFormat::default(),
             ring,
         };
-        let service = Service::new(store.clone(), rules, clock);
+        // Nothing is decided here, so it is never asked.
+        let view = View::new(&store, &view::Settings::unused(&url), &clock).map_err(Failure::of)?;
+        let service = Service::new(store.clone(), rules, clock, view);
         let caller =
             CallerName::parse("restore-guard").map_err(|_| Failure::of("no such caller"))?;
         let origin = Origin {
@@ -97,6 +100,7 @@ impl RestoreGuard {
                 workspace_id: workspace_id.clone(),
                 member_id: None,
                 reason: reason.clone(),
+                wait_for_replicas: false,
             };
             service.revoke_tokens(request).await.map_err(Failure::of)?;
             ended.push((workspace_id, live));

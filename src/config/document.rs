@@ -73,6 +73,7 @@ fn value(key: &Key) -> String {
     let default = key.default(Mode::Serve);
     match (key.form, default) {
         (Form::Truth, default) => default.unwrap_or("false").to_owned(),
+        (Form::Number, default) => default.unwrap_or("0").to_owned(),
         (Form::List, None | Some("")) => "[]".to_owned(),
         (Form::List, Some(items)) => {
             let quoted: Vec<_> = items.split(',').map(|item| format!("{item:?}")).collect();

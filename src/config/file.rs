@@ -125,6 +125,7 @@ impl Reader<'_> {
         match (key.form, value.get_ref()) {
             (Form::Text, DeValue::String(text)) => Some(text.to_string()),
             (Form::Truth, DeValue::Boolean(truth)) => Some(truth.to_string()),
+            (Form::Number, DeValue::Integer(number)) => Some(number.to_string()),
             (Form::List, _) => {
                 let items = self.strings(key.name, value)?;
                 if let Some((span, _)) = items.iter().find(|(_, item)| item.contains(',')) {
@@ -140,6 +141,10 @@ impl Reader<'_> {
             }
             (Form::Text, _) => {
                 self.fault(key.name, value.span(), "must be a string, in quotes");
+                None
+            }
+            (Form::Number, _) => {
+                self.fault(key.name, value.span(), "must be a whole number, without quotes");
                 None
             }
             (Form::Truth, _) => {

@@ -14,6 +14,8 @@ pub(super) enum Form {
     Text,
     /// `true` or `false`.
     Truth,
+    /// A whole number.
+    Number,
     /// An array of strings; comma-separated elsewhere.
     List,
 }
@@ -113,7 +115,7 @@ impl Entry {
     }
 }
 
-const TABLE: [Entry; 19] = {
+const TABLE: [Entry; 20] = {
     use Fallback::{Always, ByMode, Described, None};
     use Group::{Database, Policy, Server};
     [
@@ -200,11 +202,20 @@ const TABLE: [Entry; 19] = {
         .form(Form::List),
         Entry::new(
             "staleness_bound",
-            Server,
+            Database,
             Always("1s"),
-            "How long after a revocation another replica may still allow: 250ms to 30s. Of no effect yet, since \
-             every decision reads the database",
+            "How long after a revocation has returned another replica may still allow, and after which time without \
+             news from the database decisions end: 250ms to 30s. `migrate` writes it into the database, for all \
+             replicas; one whose own is smaller uses that",
         ),
+        Entry::new(
+            "view_capacity",
+            Server,
+            Always("1000000"),
+            "How many tokens are remembered, so that decisions on them need no database: 1 to 100000000. Each takes \
+             about 0.5 KB",
+        )
+        .form(Form::Number),
         Entry::new(
             "tls",
             Server,

@@ -1,6 +1,6 @@
 //! From settings to the typed configuration. What each key means, and what must hold between keys, is here.
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use super::{
     Config, Mode, Sources,
@@ -61,8 +61,9 @@ impl Loader {
         let given_peppers = self.given_peppers();
         let policy = self.policy();
         let token_format = self.token_format();
-        let staleness_bound = self.parse("staleness_bound", |text| {
-            value::duration_within(text, ["250ms", "30s"])
+        let staleness_bound = self.staleness_bound();
+        let view_capacity = self.parse("view_capacity", |text| {
+            value::number_within(text, 1..=100_000_000)
         });
         let reflection = self.parse("reflection", value::truth);
         let drain_delay = self.parse("drain_delay", |text| {
@@ -87,11 +88,18 @@ impl Loader {
             policy: policy?,
             token_format: token_format?,
             staleness_bound: staleness_bound?,
+            view_capacity: view_capacity?,
             tls: tls?,
             reflection: reflection?,
             drain_delay: drain_delay?,
             log: log?,
             callers: callers?,
+        })
+    }
+
+    pub(super) fn staleness_bound(&mut self) -> Option<Duration> {
+        self.parse("staleness_bound", |text| {
+            value::duration_within(text, ["250ms", "30s"])
         })
     }
 

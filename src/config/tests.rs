@@ -208,10 +208,13 @@ fn tools_demand_only_their_own_keys() {
             "COUNTERSIGN_DATABASE_DIRECT_URL",
             "postgres://127.0.0.1/name",
         );
-    let url = load_direct_database_url(&sources);
+    let migration = load_migration(&sources);
     assert_eq!(
-        url.map(|url| url.expose().to_owned()),
-        Ok("postgres://127.0.0.1/name".to_owned())
+        migration.map(|(url, bound)| (url.expose().to_owned(), bound)),
+        Ok((
+            "postgres://127.0.0.1/name".to_owned(),
+            Duration::from_secs(1)
+        ))
     );
     assert_eq!(load_policy(&sources).ok(), Policy::embedded().ok());
 }

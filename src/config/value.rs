@@ -17,6 +17,15 @@ pub(super) fn truth(text: &str) -> Result<bool, String> {
         .map_err(|_| format!("must be `true` or `false`, not `{text}`"))
 }
 
+/// A whole number within bounds.
+pub(super) fn number_within(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| {
+        let (least, most) = (range.start(), range.end());
+        format!("must be a whole number from {least} to {most}, not `{text}`")
+    })
+}
+
 /// Elements separated by commas; none if there is nothing but white space.
 pub(super) fn list(text: &str) -> Vec<String> {
     match text.trim() {

@@ -12,14 +12,15 @@ use super::{
 };
 
 /// A token with the member it acts as and that member's workspace, all read at one instant.
+/// Shared with the memory that it may come from, so that a decision copies nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bearer {
     /// The token.
-    pub token: Token,
+    pub token: Arc<Token>,
     /// The member.
-    pub member: Member,
+    pub member: Arc<Member>,
     /// The workspace.
-    pub workspace: Workspace,
+    pub workspace: Arc<Workspace>,
 }
 
 /// What the bearer's presentation came to.
@@ -30,7 +31,7 @@ pub enum Presented {
     /// Well formed, and never issued here.
     Unknown,
     /// A token that was issued here.
-    Known(Box<Bearer>),
+    Known(Bearer),
 }
 
 /// Whose the resource is.
@@ -245,7 +246,7 @@ fn authenticate<'a>(
         token,
         member,
         workspace,
-    } = &**bearer;
+    } = bearer;
     if workspace.state == WorkspaceState::Deleted {
         return Err(DenyReason::WorkspaceDeleted);
     }

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ids::Revision, time::Timestamp};
+use super::{
+    error::Problem,
+    ids::{MemberId, Revision, TokenId, WorkspaceId},
+    time::Timestamp,
+};
 
 /// A change about to be recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +19,46 @@ pub struct NewEvent {
     pub token_id: Option<String>,
     /// What happened.
     pub details: Details,
+}
+
+/// What a change is about, as it was recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// The workspace; empty for the first event of a feed.
+    pub workspace_id: String,
+    /// The member, if any.
+    pub member_id: Option<String>,
+    /// The token, if any.
+    pub token_id: Option<String>,
+}
+
+impl Subject {
+    /// The same as ids, those that there are. None where one is ill formed.
+    pub fn parsed(&self) -> Option<(Option<WorkspaceId>, Option<MemberId>, Option<TokenId>)> {
+        fn each<T>(
+            text: Option<&str>,
+            parse: impl FnOnce(&str) -> Result<T, Problem>,
+        ) -> Option<Option<T>> {
+            text.map(parse).transpose().ok()
+        }
+        let workspace_id = Some(self.workspace_id.as_str()).filter(|id| !id.is_empty());
+        Some((
+            each(workspace_id, WorkspaceId::parse)?,
+            each(self.member_id.as_deref(), MemberId::parse)?,
+            each(self.token_id.as_deref(), TokenId::parse)?,
+        ))
+    }
+}
+
+impl NewEvent {
+    /// What it is about.
+    pub fn subject(&self) -> Subject {
+        Subject {
+            workspace_id: self.workspace_id.clone(),
+            member_id: self.member_id.clone(),
+            token_id: self.token_id.clone(),
+        }
+    }
 }
 
 /// A recorded change.

@@ -30,12 +30,12 @@ macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(String);
+        pub struct $name(Box<str>);
 
         impl $name {
             /// Takes 1 to 64 characters of `A-Z a-z 0-9 . _ : -`.
             pub fn parse(text: &str) -> Result<Self, Problem> {
-                parse_id(text).map(Self)
+                parse_id(text).map(|id| Self(id.into()))
             }
 
             /// The id as text.
@@ -76,7 +76,8 @@ id! {
 impl TokenId {
     /// A new random id of 128 bits.
     pub fn random() -> Result<Self, getrandom::Error> {
-        Ok(Self(format!("tok_{}", base62::encode16(random_bytes()?))))
+        let id = format!("tok_{}", base62::encode16(random_bytes()?));
+        Ok(Self(id.into()))
     }
 }
 
@@ -120,7 +121,7 @@ pub struct Revision {
 }
 
 /// A position as a caller names it: with the start of the event's id only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RevisionName {
     /// The number.
     pub number: i64,
@@ -148,6 +149,16 @@ impl RevisionName {
                 "must be a revision as an answer carried it",
             )
         })
+    }
+
+    /// The name of a position.
+    pub fn of(revision: &Revision) -> Self {
+        let mut start = [0; REVISION_ID_BYTES];
+        start.copy_from_slice(&revision.event_id.0[..REVISION_ID_BYTES]);
+        Self {
+            number: revision.number,
+            start,
+        }
     }
 
     /// Whether it names this position.

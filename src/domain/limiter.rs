@@ -64,6 +64,15 @@ impl<K: Eq + Hash> Limiter<K> {
     }
 }
 
+impl<K: Eq + Hash> Limiter<K> {
+    /// Whether none may be taken at `now`.
+    pub fn is_spent(&self, key: &K, now: Timestamp) -> bool {
+        let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = buckets.get(key);
+        bucket.is_some_and(|bucket| bucket.refilled(now, u64::from(self.per_second)) < 1000)
+    }
+}
+
 impl Bucket {
     /// What is left at `now`. A clock that was set back refills nothing.
     fn refilled(&self, now: Timestamp, rate: u64) -> u64 {

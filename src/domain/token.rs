@@ -64,7 +64,7 @@ pub struct Token {
     /// From when on it no longer authenticates.
     pub expires_at: Option<Timestamp>,
     /// How it was revoked by itself, if it was. A raised generation is not told here.
-    pub revoked: Option<Revocation>,
+    pub revoked: Option<Box<Revocation>>,
 }
 
 /// A token with what its member's and workspace's records say of it.

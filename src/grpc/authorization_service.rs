@@ -7,13 +7,29 @@ use zeroize::Zeroizing;
 
 use super::{Api, render};
 use crate::{
-    domain::{caller::Grant, decide::Decision},
+    domain::{
+        caller::{Caller, Grant},
+        decide::Decision,
+    },
     pb::{
         AuthorizeRequest, AuthorizeResponse, BatchAuthorizeRequest, BatchAuthorizeResponse,
         ListPermissionsRequest, ListPermissionsResponse,
         authorization_service_server::AuthorizationService,
     },
+    service::Presentation,
 };
+
+fn presentation<'a>(
+    token: &'a str,
+    caller: &'a Caller,
+    circumstances: &parse::Circumstances,
+) -> Presentation<'a> {
+    Presentation {
+        token,
+        caller: &caller.name,
+        min_revision: circumstances.min_revision,
+    }
+}
 
 #[tonic::async_trait]
 impl AuthorizationService for Api {
@@ -21,13 +37,11 @@ impl AuthorizationService for Api {
         &self,
         request: Request<AuthorizeRequest>,
     ) -> Result<Response<AuthorizeResponse>, Status> {
-        self.gate.admit(&request, &[Grant::Authorize])?;
+        let caller = self.gate.admit(&request, &[Grant::Authorize])?;
         let explain = request.get_ref().explain;
         let (token, ask, circumstances) = parse::one(request.into_inner())?;
-        let verdict = self
-            .service
-            .authorize(&token, &ask, circumstances.min_revision, explain)
-            .await?;
+        let presentation = presentation(&token, &caller, &circumstances);
+        let verdict = self.service.authorize(presentation, &ask, explain).await?;
         let decision = verdict.decision;
         let mut response = Response::new(render::verdict(verdict));
         // For whoever counts decisions.
@@ -39,11 +53,12 @@ impl AuthorizationService for Api {
         &self,
         request: Request<BatchAuthorizeRequest>,
     ) -> Result<Response<BatchAuthorizeResponse>, Status> {
-        self.gate.admit(&request, &[Grant::Authorize])?;
+        let caller = self.gate.admit(&request, &[Grant::Authorize])?;
         let (token, asks, mode, circumstances) = parse::batch(request.into_inner())?;
+        let presentation = presentation(&token, &caller, &circumstances);
         let verdict = self
             .service
-            .batch_authorize(&token, &asks, mode, circumstances.min_revision)
+            .batch_authorize(presentation, &asks, mode)
             .await?;
         let decisions: Vec<Decision> = verdict.decisions.iter().flatten().copied().collect();
         let mut response = Response::new(render::batch(verdict));
@@ -55,14 +70,14 @@ impl AuthorizationService for Api {
         &self,
         request: Request<ListPermissionsRequest>,
     ) -> Result<Response<ListPermissionsResponse>, Status> {
-        self.gate.admit(&request, &[Grant::Authorize])?;
+        let caller = self.gate.admit(&request, &[Grant::Authorize])?;
         let request = request.into_inner();
         let token = Zeroizing::new(request.token);
         let circumstances = parse::context(request.context)?;
-        let (on_behalf_of, min_revision) = (circumstances.on_behalf_of, circumstances.min_revision);
+        let presentation = presentation(&token, &caller, &circumstances);
         let found = self
             .service
-            .list_permissions(&token, &on_behalf_of, min_revision)
+            .list_permissions(presentation, &circumstances.on_behalf_of)
             .await?;
         Ok(Response::new(render::permissions(found)))
     }

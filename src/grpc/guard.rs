@@ -26,12 +26,19 @@ use crate::domain::error::Error;
 /// when we are busy.
 const OURS: &str = "/countersign.v1.";
 const DECISIONS: &str = "/countersign.v1.AuthorizationService/";
+/// Those that may wait for the replicas: the longest staleness bound longer than others.
+const REVOKE_TOKEN: &str = "/countersign.v1.TokenService/RevokeToken";
+const REVOKE_TOKENS: &str = "/countersign.v1.TokenService/RevokeTokens";
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// How many calls run, and for how long.
 #[derive(Debug, Clone)]
 pub struct CallLimits {
-    /// How many run at once. More are refused at once rather than kept waiting.
-    pub at_once: usize,
+    /// How many decisions run at once. Those that memory can make end at once; of the others a limit of their own counts, so
+    /// that they do not keep these away. More are refused rather than kept waiting.
+    pub decisions_at_once: usize,
+    /// How many other calls run at once.
+    pub others_at_once: usize,
     /// How long a decision may take.
     pub decision_deadline: Duration,
     /// How long any other call may take.
@@ -41,7 +48,8 @@ pub struct CallLimits {
 impl Default for CallLimits {
     fn default() -> Self {
         Self {
-            at_once: 1024,
+            decisions_at_once: 16_384,
+            others_at_once: 1024,
             decision_deadline: Duration::from_millis(250),
             other_deadline: Duration::from_secs(10),
         }
@@ -55,17 +63,18 @@ const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 #[derive(Clone)]
 pub struct GuardLayer {
     limits: CallLimits,
-    places: Arc<Semaphore>,
+    decisions: Arc<Semaphore>,
+    others: Arc<Semaphore>,
     gate: Arc<Gate>,
 }
 
 impl GuardLayer {
     /// One for all connections of a server.
     pub fn new(limits: CallLimits, gate: Arc<Gate>) -> Self {
-        let places = Arc::new(Semaphore::new(limits.at_once));
         Self {
+            decisions: Arc::new(Semaphore::new(limits.decisions_at_once)),
+            others: Arc::new(Semaphore::new(limits.others_at_once)),
             limits,
-            places,
             gate,
         }
     }
@@ -113,12 +122,22 @@ where
         }
         let GuardLayer {
             limits,
-            places,
+            decisions,
+            others,
             gate,
         } = &self.guard;
-        let limit = match path.starts_with(DECISIONS) {
-            true => limits.decision_deadline,
-            false => limits.other_deadline,
+        let (places, at_once, limit) = match path {
+            _ if path.starts_with(DECISIONS) => (
+                decisions,
+                limits.decisions_at_once,
+                limits.decision_deadline,
+            ),
+            REVOKE_TOKEN | REVOKE_TOKENS => (
+                others,
+                limits.others_at_once,
+                limits.other_deadline + LONGEST_WAIT,
+            ),
+            _ => (others, limits.others_at_once, limits.other_deadline),
         };
         // Before it takes a place and before anything of its message is read: a stranger gets neither.
         match gate.authenticate(request.headers(), request.extensions()) {
@@ -126,8 +145,8 @@ where
             Err(error) => return Box::pin(ready(Ok(answer(error)))),
         }
         let Ok(place) = Arc::clone(places).try_acquire_owned() else {
-            let limit = limits.at_once;
-            return Box::pin(ready(Ok(answer(Error::Overloaded { limit }))));
+            let error = Error::Overloaded { limit: at_once };
+            return Box::pin(ready(Ok(answer(error))));
         };
         let deadline = limit.min(asked_for(request.headers()).unwrap_or(limit));
         let call = self.inner.call(request);

@@ -1,17 +1,19 @@
 //! Domain types as messages.
 
+use std::time::Duration;
+
 use crate::{
     domain::{
-        decide::{Decision, DenyReason},
+        decide::{Bearer, Decision, DenyReason},
         directory::{Member, MemberState, Workspace, WorkspaceState, etag},
         event::{Details, Event},
-        ids::MemberKey,
+        ids::{MemberKey, Revision},
         policy::Reach,
         time::Timestamp,
         token::{Origin, TokenRecord, TokenState},
     },
     pb::{self, event::Details as DetailsForm},
-    service::{BatchVerdict, Issued, Permissions, Principal, Verdict},
+    service::{BatchVerdict, Issued, Permissions, Verdict},
 };
 
 pub(super) fn issued(issued: &Issued) -> pb::IssueTokenResponse {
@@ -71,13 +73,12 @@ pub(super) fn verdict(verdict: Verdict) -> pb::AuthorizeResponse {
     let role = verdict
         .principal
         .as_ref()
-        .map(|principal| principal.role.to_string());
+        .map(|bearer| bearer.member.role.to_string());
     pb::AuthorizeResponse {
         decision: Some(decision(verdict.decision)),
-        principal: verdict.principal.map(principal),
-        revision: verdict
-            .revision
-            .map_or_else(String::new, |revision| revision.to_string()),
+        principal: verdict.principal.as_ref().map(principal),
+        revision: revision(verdict.revision),
+        reusable_for: verdict.reusable_for.map(duration),
         explanation: verdict.explanation.map(|explained| pb::Explanation {
             role: role.unwrap_or_default(),
             rule: explained.explanation.rule,
@@ -101,10 +102,9 @@ pub(super) fn batch(verdict: BatchVerdict) -> pb::BatchAuthorizeResponse {
     });
     pb::BatchAuthorizeResponse {
         decisions: decisions.collect(),
-        principal: verdict.principal.map(principal),
-        revision: verdict
-            .revision
-            .map_or_else(String::new, |revision| revision.to_string()),
+        principal: verdict.principal.as_ref().map(principal),
+        revision: revision(verdict.revision),
+        reusable_for: verdict.reusable_for.map(duration),
     }
 }
 
@@ -115,7 +115,7 @@ pub(super) fn permissions(found: Permissions) -> pb::ListPermissionsResponse {
         reason: reason
             .map_or(pb::DenyReason::Unspecified, deny_reason)
             .into(),
-        principal: found.principal.map(principal),
+        principal: found.principal.as_ref().map(principal),
         permissions: permissions
             .into_iter()
             .map(|(action, reaches)| pb::Permission {
@@ -123,9 +123,7 @@ pub(super) fn permissions(found: Permissions) -> pb::ListPermissionsResponse {
                 reach: reach(reaches).into(),
             })
             .collect(),
-        revision: found
-            .revision
-            .map_or_else(String::new, |revision| revision.to_string()),
+        revision: revision(found.revision),
     }
 }
 
@@ -172,14 +170,26 @@ fn deny_reason(reason: DenyReason) -> pb::DenyReason {
     }
 }
 
-fn principal(principal: Principal) -> pb::Principal {
+fn principal(bearer: &Bearer) -> pb::Principal {
+    let token = &bearer.token;
     pb::Principal {
-        workspace_id: principal.member.workspace_id.to_string(),
-        member_id: principal.member.member_id.to_string(),
-        role: principal.role.to_string(),
-        token_id: principal.token_id.to_string(),
-        token_name: principal.token_name,
-        expires_at: principal.expires_at.map(timestamp),
+        workspace_id: token.member.workspace_id.to_string(),
+        member_id: token.member.member_id.to_string(),
+        role: bearer.member.role.to_string(),
+        token_id: token.token_id.to_string(),
+        token_name: token.name.clone(),
+        expires_at: token.expires_at.map(timestamp),
+    }
+}
+
+fn revision(revision: Option<Revision>) -> String {
+    revision.map_or_else(String::new, |revision| revision.to_string())
+}
+
+fn duration(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or(0),
     }
 }
 

@@ -163,7 +163,6 @@ fn parse_revoke(
     request: RevokeTokenRequest,
 ) -> Result<RevokeRequest, Error> {
     unsupported("request_id", !request.request_id.is_empty())?;
-    unsupported("wait_for_replicas", request.wait_for_replicas)?;
     let mut fields = Fields::default();
     let target = match request.target {
         None => fields.read("target", Err(Problem::required())),
@@ -180,6 +179,7 @@ fn parse_revoke(
             origin,
             target,
             reason,
+            wait_for_replicas: request.wait_for_replicas,
         }),
         _ => Err(fields.into_error()),
     }
@@ -189,7 +189,6 @@ fn parse_revoke_all(
     caller: &Caller,
     request: &RevokeTokensRequest,
 ) -> Result<RevokeAllRequest, Error> {
-    unsupported("wait_for_replicas", request.wait_for_replicas)?;
     let mut fields = Fields::default();
     let workspace_id = fields.read("workspace_id", WorkspaceId::parse(&request.workspace_id));
     let member_id = fields.optional_member(&request.member_id);
@@ -201,6 +200,7 @@ fn parse_revoke_all(
             workspace_id,
             member_id,
             reason,
+            wait_for_replicas: request.wait_for_replicas,
         }),
         _ => Err(fields.into_error()),
     }

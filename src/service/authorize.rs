@@ -1,31 +1,31 @@
 //! Decisions.
 
-use std::cmp::Ordering;
+use std::time::Duration;
 
 use super::{Rules, Service};
-use crate::domain::{
-    decide::{
-        Ask, BatchMode, Bearer, Decision, DenyReason, Presented, decide, decide_batch, permissions,
+use crate::{
+    domain::{
+        decide::{
+            Ask, BatchMode, Bearer, Decision, DenyReason, Presented, decide, decide_batch,
+            permissions,
+        },
+        error::Error,
+        explain::{Explanation, explain},
+        ids::{CallerName, Revision, RevisionName},
+        policy::Reach,
+        time::Timestamp,
     },
-    error::Error,
-    explain::{Explanation, explain},
-    ids::{MemberKey, Revision, RevisionName, RoleName, TokenId},
-    policy::Reach,
-    time::Timestamp,
+    view::{Lookup, Seen},
 };
 
-/// Whose token was presented.
-pub struct Principal {
-    /// The member.
-    pub member: MemberKey,
-    /// Its role now.
-    pub role: RoleName,
-    /// The token.
-    pub token_id: TokenId,
-    /// The token's name.
-    pub token_name: String,
-    /// When it expires.
-    pub expires_at: Option<Timestamp>,
+/// Who presented what to whom.
+pub struct Presentation<'a> {
+    /// What was presented.
+    pub token: &'a str,
+    /// The service that it was presented to, which asks.
+    pub caller: &'a CallerName,
+    /// A change that must have been seen.
+    pub min_revision: Option<RevisionName>,
 }
 
 /// A decision with what its caller may know.
@@ -33,9 +33,11 @@ pub struct Verdict {
     /// Allow or deny.
     pub decision: Decision,
     /// Whose token it is, once it is known to be good.
-    pub principal: Option<Principal>,
+    pub principal: Option<Bearer>,
     /// The state it was decided from. None for a malformed token, for which nothing is read.
     pub revision: Option<Revision>,
+    /// How long from now the same answer holds for the same question. None for a malformed token.
+    pub reusable_for: Option<Duration>,
     /// How it came about, if that was asked for and the principal may be known.
     pub explanation: Option<Explained>,
 }
@@ -53,9 +55,11 @@ pub struct BatchVerdict {
     /// One for each ask; None where the mode stopped before.
     pub decisions: Vec<Option<Decision>>,
     /// Whose token it is, once it is known to be good.
-    pub principal: Option<Principal>,
+    pub principal: Option<Bearer>,
     /// The state they were decided from.
     pub revision: Option<Revision>,
+    /// How long from now the same answer holds for the same question. None for a malformed token.
+    pub reusable_for: Option<Duration>,
 }
 
 /// What a bearer may do.
@@ -63,7 +67,7 @@ pub struct Permissions {
     /// Every action with its reach, or why the token is no good.
     pub permissions: Result<Vec<(String, Reach)>, DenyReason>,
     /// Whose token it is, once it is known to be good.
-    pub principal: Option<Principal>,
+    pub principal: Option<Bearer>,
     /// The state it was read from. None for a malformed token.
     pub revision: Option<Revision>,
 }
@@ -72,22 +76,20 @@ impl Service {
     /// Decides whether the bearer of what was presented may do what is asked.
     pub async fn authorize(
         &self,
-        presented: &str,
+        presentation: Presentation<'_>,
         ask: &Ask,
-        min_revision: Option<RevisionName>,
         with_explanation: bool,
     ) -> Result<Verdict, Error> {
         let rules = self.rules();
         let policy = &rules.policy;
-        let (presented, revision) = self.look_up(&rules, presented, min_revision).await?;
-        // The clock is read last: an expiry that passed while the rows were read counts.
-        let decision = decide(policy, &presented, ask, self.0.clock.now());
+        let decide = |presented: &Presented, now| decide(policy, presented, ask, now);
+        let (decision, seen) = self.from_view(&rules, &presentation, decide).await?;
         let reason = match decision {
             Decision::Allow(_) => None,
             Decision::Deny(reason) => Some(reason),
         };
-        let bearer = known_good(presented, reason);
-        let explanation = match &bearer {
+        let seen = self.take(seen, reason);
+        let explanation = match &seen.principal {
             Some(bearer) if with_explanation => Some(Explained {
                 explanation: explain(policy, &bearer.member, ask, decision),
                 policy_hash: policy.hash().to_owned(),
@@ -96,8 +98,9 @@ impl Service {
         };
         Ok(Verdict {
             decision,
-            principal: bearer.map(Into::into),
-            revision,
+            principal: seen.principal,
+            revision: seen.revision,
+            reusable_for: seen.reusable_for,
             explanation,
         })
     }
@@ -105,14 +108,14 @@ impl Service {
     /// Decides many things for one bearer, all from one state.
     pub async fn batch_authorize(
         &self,
-        presented: &str,
+        presentation: Presentation<'_>,
         asks: &[Ask],
         mode: BatchMode,
-        min_revision: Option<RevisionName>,
     ) -> Result<BatchVerdict, Error> {
         let rules = self.rules();
-        let (presented, revision) = self.look_up(&rules, presented, min_revision).await?;
-        let decisions = decide_batch(&rules.policy, &presented, asks, mode, self.0.clock.now());
+        let decide =
+            |presented: &Presented, now| decide_batch(&rules.policy, presented, asks, mode, now);
+        let (decisions, seen) = self.from_view(&rules, &presentation, decide).await?;
         // Whether the token is good is the same for all of them.
         let reason = decisions
             .iter()
@@ -121,84 +124,99 @@ impl Service {
                 Decision::Deny(reason) if !reason.reveals_principal() => Some(*reason),
                 Decision::Deny(_) | Decision::Allow(_) => None,
             });
+        let seen = self.take(seen, reason);
         Ok(BatchVerdict {
             decisions,
-            principal: known_good(presented, reason).map(Into::into),
-            revision,
+            principal: seen.principal,
+            revision: seen.revision,
+            reusable_for: seen.reusable_for,
         })
     }
 
     /// Tells everything that the bearer of what was presented may do.
     pub async fn list_permissions(
         &self,
-        presented: &str,
+        presentation: Presentation<'_>,
         on_behalf_of: &str,
-        min_revision: Option<RevisionName>,
     ) -> Result<Permissions, Error> {
         let rules = self.rules();
-        let policy = &rules.policy;
-        let (presented, revision) = self.look_up(&rules, presented, min_revision).await?;
-        let found = permissions(policy, &presented, on_behalf_of, self.0.clock.now());
-        let principal = known_good(presented, found.as_ref().err().copied()).map(Into::into);
+        let list = |presented: &Presented, now| {
+            let found = permissions(&rules.policy, presented, on_behalf_of, now)?;
+            let owned = |(action, reach): (&str, Reach)| (action.to_owned(), reach);
+            Ok(found.into_iter().map(owned).collect())
+        };
+        let (permissions, seen): (Result<Vec<_>, _>, _) =
+            self.from_view(&rules, &presentation, list).await?;
+        let seen = self.take(seen, permissions.as_ref().err().copied());
         Ok(Permissions {
-            permissions: found.map(|found| {
-                let owned = |(action, reach): (&str, Reach)| (action.to_owned(), reach);
-                found.into_iter().map(owned).collect()
-            }),
-            principal,
-            revision,
+            permissions,
+            principal: seen.principal,
+            revision: seen.revision,
         })
     }
 
-    /// What a presentation comes to, with the position it was read at. A malformed one is not looked up at all.
-    async fn look_up(
+    /// Answers from what is known of what was presented. A malformed token is not looked up at all.
+    async fn from_view<T>(
         &self,
         rules: &Rules,
-        presented: &str,
-        min_revision: Option<RevisionName>,
-    ) -> Result<(Presented, Option<Revision>), Error> {
-        let Some(secret) = rules.format.parse(presented) else {
-            return Ok((Presented::Malformed, None));
+        presentation: &Presentation<'_>,
+        answer: impl Fn(&Presented, Timestamp) -> T,
+    ) -> Result<(T, Option<Seen>), Error> {
+        let Some(secret) = rules.format.parse(presentation.token) else {
+            return Ok((answer(&Presented::Malformed, self.0.clock.now()), None));
         };
-        let digests = rules.ring.digests(&secret);
-        let session = self.0.store.read();
-        let found = session.find_presented(&digests).await?;
-        if let Some(name) = min_revision {
-            // What was read is as new as can be, so a change that it lacks is none of this feed's. It is not looked for: one
-            // made by now would be found, and be none that was decided from.
-            let known = match name.number.cmp(&found.revision.number) {
-                Ordering::Less => session.find_revision(name.number).await?,
-                Ordering::Equal => Some(found.revision),
-                Ordering::Greater => None,
-            };
-            if !known.is_some_and(|revision| name.names(&revision)) {
-                return Err(Error::RevisionUnknown {
-                    revision: name.to_string(),
-                });
+        let lookup = Lookup {
+            secret: &secret,
+            ring: &rules.ring,
+            caller: presentation.caller,
+            min_revision: presentation.min_revision,
+        };
+        loop {
+            let seen = self.0.view.look_up(&lookup).await?;
+            // The clocks are read last: an expiry that passed meanwhile counts, and so does the age of the view.
+            let answer = answer(&seen.presented, self.0.clock.now());
+            if self.0.view.is_current(&seen) {
+                return Ok((answer, Some(seen)));
             }
         }
-        Ok((found.presented, Some(found.revision)))
     }
+
+    /// What the caller may know of what was seen.
+    fn take(&self, seen: Option<Seen>, reason: Option<DenyReason>) -> Told {
+        let Some(seen) = seen else {
+            return Told::default();
+        };
+        let reusable_for = self.0.view.reusable_for(&seen);
+        let until_expiry = match &seen.presented {
+            Presented::Known(bearer) => bearer.token.expires_at,
+            Presented::Unknown | Presented::Malformed => None,
+        };
+        let until_expiry = until_expiry.map(|at| {
+            let millis = at.0.saturating_sub(self.0.clock.now().0);
+            Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+        });
+        Told {
+            principal: known_good(seen.presented, reason),
+            revision: Some(seen.revision),
+            reusable_for: Some(until_expiry.map_or(reusable_for, |left| left.min(reusable_for))),
+        }
+    }
+}
+
+/// Of what was seen, what the caller is told.
+#[derive(Default)]
+struct Told {
+    principal: Option<Bearer>,
+    revision: Option<Revision>,
+    reusable_for: Option<Duration>,
 }
 
 /// The bearer, unless the token itself is no good.
 fn known_good(presented: Presented, reason: Option<DenyReason>) -> Option<Bearer> {
     match presented {
         Presented::Known(bearer) if reason.is_none_or(DenyReason::reveals_principal) => {
-            Some(*bearer)
+            Some(bearer)
         }
         _ => None,
-    }
-}
-
-impl From<Bearer> for Principal {
-    fn from(bearer: Bearer) -> Self {
-        Self {
-            member: bearer.token.member,
-            role: bearer.member.role,
-            token_id: bearer.token.token_id,
-            token_name: bearer.token.name,
-            expires_at: bearer.token.expires_at,
-        }
     }
 }

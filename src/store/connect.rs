@@ -10,7 +10,9 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait;
 use tokio::sync::Semaphore;
 
-use super::{Abort, Session, Store, lock::FileLock, migration::Migrator, mutate::MAX_MUTATIONS};
+use super::{
+    Abort, Session, Store, lock::FileLock, migration::Migrator, mutate::MAX_MUTATIONS, staleness,
+};
 use crate::domain::{
     database_url::{Backend, DatabaseUrl},
     pepper::PepperRing,
@@ -98,6 +100,8 @@ impl Store {
             places: Arc::new(Semaphore::new(MAX_MUTATIONS)),
             head: Arc::default(),
             observer: None,
+            on_outcome: None,
+            on_statement: None,
             _lock: lock,
         };
         store.check_peppers(ring).await?;
@@ -110,12 +114,11 @@ impl Store {
 
     /// Refuses a ring without a pepper on which live tokens hang: they could not be verified any more.
     pub async fn check_peppers(&self, ring: &PepperRing) -> Result<(), StoreError> {
-        let counts = self.read().count_live_by_pepper(self.clock.now()).await;
-        let counts = counts.map_err(StoreError::Unreadable)?;
-        let missing = counts
-            .into_iter()
-            .find(|(id, _)| !ring.ids().any(|known| known == id));
-        match missing {
+        let ids: Vec<&str> = ring.ids().collect();
+        let session = self.read();
+        let counts = session.count_live_by_pepper(self.clock.now(), &ids);
+        let counts = counts.await.map_err(StoreError::Unreadable)?;
+        match counts.into_iter().next() {
             Some((pepper_id, live)) => Err(StoreError::PepperMissing { pepper_id, live }),
             None => Ok(()),
         }
@@ -148,6 +151,18 @@ pub async fn migrate(url: &DatabaseUrl) -> Result<Vec<String>, StoreError> {
     Ok(pending)
 }
 
+/// Has all replicas keep to this bound.
+pub async fn set_staleness_bound(url: &DatabaseUrl, bound: Duration) -> Result<(), StoreError> {
+    let fault = |error| StoreError::Database(url.clone(), error);
+    let _lock = match url.backend() {
+        Backend::Sqlite => lock(url)?,
+        Backend::Postgres => None,
+    };
+    let db = connect(url, 1).await.map_err(fault)?;
+    staleness::write(&db, bound).await.map_err(fault)?;
+    db.close().await.map_err(fault)
+}
+
 /// Names the pending migrations and changes nothing.
 pub async fn pending_migrations(url: &DatabaseUrl) -> Result<Vec<String>, StoreError> {
     let fault = |error| StoreError::Database(url.clone(), error);
@@ -178,7 +193,7 @@ pub async fn live_tokens_by_pepper(
         head: Arc::default(),
     };
     session
-        .count_live_by_pepper(clock.now())
+        .count_live_by_pepper(clock.now(), &[])
         .await
         .map_err(fault)
 }
@@ -194,7 +209,10 @@ fn lock(url: &DatabaseUrl) -> Result<Option<FileLock>, StoreError> {
     }
 }
 
-async fn connect(url: &DatabaseUrl, connections: u32) -> Result<DatabaseConnection, DbErr> {
+pub(super) async fn connect(
+    url: &DatabaseUrl,
+    connections: u32,
+) -> Result<DatabaseConnection, DbErr> {
     let mut options = ConnectOptions::new(url.expose());
     options
         .max_connections(connections)

@@ -1,5 +1,7 @@
 //! What ends a query or a mutation early: a refusal, or a fault of the database.
 
+use std::time::Duration;
+
 use sea_orm::{
     DbErr, RuntimeErr, SqlxError,
     sqlx::{
@@ -23,6 +25,8 @@ pub enum Abort {
     Raced,
     /// A stored value makes no sense.
     Corrupt(String),
+    /// The database did not answer in time.
+    Silent(Duration),
 }
 
 impl Abort {
@@ -41,7 +45,7 @@ impl Abort {
         let error = match self {
             Self::Raced => return true,
             Self::Database(error) => error,
-            Self::Refused(_) | Self::Corrupt(_) => return false,
+            Self::Refused(_) | Self::Corrupt(_) | Self::Silent(_) => return false,
         };
         answer(error).is_some_and(
             |answer| match answer.try_downcast_ref::<PgDatabaseError>() {
@@ -136,6 +140,10 @@ impl From<Abort> for Error {
             }
             Abort::Raced => {
                 tracing::warn!("a mutation lost every race it ran");
+                Self::Unavailable
+            }
+            Abort::Silent(patience) => {
+                tracing::error!("the database did not answer within {patience:?}");
                 Self::Unavailable
             }
             Abort::Corrupt(what) => {

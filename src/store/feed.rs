@@ -18,15 +18,18 @@ use crate::domain::{
 
 const EVENT_VALUES: usize = 9;
 
-/// One statement, so that the counter is held for no round trip but the commit's.
+/// One statement, so that the counter is held for no round trip but the commit's. The notice says only that there is
+/// something to read; it is sent with the commit.
 const APPEND_POSTGRES: &str = "\
     WITH head AS (\
         UPDATE feed_head SET revision = revision + 1, event_id = $1 WHERE id = 1 RETURNING revision\
+    ), added AS (\
+        INSERT INTO event \
+            (event_id, at, kind, caller, actor, workspace_id, member_id, token_id, details, revision) \
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, head.revision FROM head \
+        RETURNING revision\
     ) \
-    INSERT INTO event \
-        (event_id, at, kind, caller, actor, workspace_id, member_id, token_id, details, revision) \
-    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, head.revision FROM head \
-    RETURNING revision";
+    SELECT revision, pg_notify('countersign_feed', '') FROM added";
 
 /// SQLite has no data-changing expressions; inside `BEGIN IMMEDIATE` two statements are as good as one.
 const ADVANCE_SQLITE: &str =

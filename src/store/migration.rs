@@ -1,6 +1,7 @@
 //! The migrations, which alone change the schema. Each keeps the release before it working.
 
 mod m20261124_000001_create_core;
+mod m20261124_000002_bound_staleness;
 
 use std::collections::HashSet;
 
@@ -14,7 +15,10 @@ pub(super) struct Migrator;
 #[async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261124_000001_create_core::Migration)]
+        vec![
+            Box::new(m20261124_000001_create_core::Migration),
+            Box::new(m20261124_000002_bound_staleness::Migration),
+        ]
     }
 
     /// Those of the applied migrations that this version knows: a newer version may have applied more, and a rollback to

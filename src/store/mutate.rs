@@ -74,6 +74,8 @@ pub struct Done<T> {
     pub output: T,
     /// Its position in the feed; the newest when nothing was changed.
     pub revision: Revision,
+    /// Whether anything was.
+    pub is_changed: bool,
 }
 
 impl Store {
@@ -128,6 +130,7 @@ impl Store {
             return Ok(Done {
                 output: change.output,
                 revision,
+                is_changed: false,
             });
         };
         let revision = tx.append(mutation.origin(), &event).await?;
@@ -135,19 +138,28 @@ impl Store {
         match commit.instrument(info_span!("store.commit")).await {
             Ok(()) => {
                 self.head.store(revision.number, Ordering::Relaxed);
+                self.tell_outcome(&event, Some(revision));
                 if let Some(observer) = &self.observer {
                     observer(&event.details);
                 }
                 Ok(Done {
                     output: change.output,
                     revision,
+                    is_changed: true,
                 })
             }
             Err(error) if is_rolled_back(&error) => Err(error.into()),
             Err(error) => {
                 tracing::error!(error = %error, "the outcome of a commit is unknown");
+                self.tell_outcome(&event, None);
                 Err(Error::OutcomeUnknown.into())
             }
+        }
+    }
+
+    fn tell_outcome(&self, event: &NewEvent, revision: Option<Revision>) {
+        if let Some(observer) = &self.on_outcome {
+            observer(event, revision);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod calls;
 mod family;
+mod view;
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -12,6 +13,8 @@ use prometheus::{
     Error, Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
+pub use self::view::ViewSample;
+use self::view::ViewMetrics;
 pub(super) use self::calls::{Calls, code_name};
 use self::family::{counter, counters, gauge, gauges};
 use crate::domain::{
@@ -52,6 +55,7 @@ pub struct PoolSample {
 }
 
 type SampleDatabase = Box<dyn Fn() -> DatabaseSample + Send + Sync>;
+type SampleView = Box<dyn Fn() -> ViewSample + Send + Sync>;
 
 /// What became of spans that were to be exported.
 #[derive(Debug, Clone)]
@@ -77,6 +81,8 @@ pub(super) struct Metrics {
     policy_hash: Mutex<Option<String>>,
     spans: SpanCounters,
     database: Mutex<Option<SampleDatabase>>,
+    view: ViewMetrics,
+    sampled_view: Mutex<Option<SampleView>>,
 }
 
 impl Metrics {
@@ -150,6 +156,8 @@ impl Metrics {
                 dropped: span("dropped")?,
             },
             database: Mutex::default(),
+            view: ViewMetrics::new(register)?,
+            sampled_view: Mutex::default(),
             registry,
         };
         metrics.fill()?;
@@ -204,6 +212,9 @@ impl Metrics {
                 idle.set(pool.idle);
             }
         }
+        if let Some(sample) = &*lock(&self.sampled_view) {
+            self.view.take(&sample())?;
+        }
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 
@@ -217,6 +228,10 @@ impl Metrics {
 
     pub(super) fn sample_database(&self, sample: SampleDatabase) {
         *lock(&self.database) = Some(sample);
+    }
+
+    pub(super) fn sample_view(&self, sample: SampleView) {
+        *lock(&self.sampled_view) = Some(sample);
     }
 
     pub(super) fn set_policy(&self, hash: &str) {

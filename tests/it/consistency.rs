@@ -38,7 +38,7 @@ const BOUND: Duration = Duration::from_secs(1);
 /// How long after a fault a replica may still be unable to decide.
 const GRACE: Duration = Duration::from_millis(1500);
 /// Whether some revocations ask to wait for the replicas, which the service refuses until that is built.
-const WAIT_FOR_REPLICAS: bool = false;
+const WAIT_FOR_REPLICAS: bool = true;
 
 const SEEDS: &str = "COUNTERSIGN_TEST_SEEDS";
 const FIRST_SEED: &str = "COUNTERSIGN_TEST_FIRST_SEED";

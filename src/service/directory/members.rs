@@ -53,7 +53,7 @@ impl Service {
 
     /// Changes a member and answers it as it is then.
     pub async fn change_member(&self, command: MemberCommand) -> Result<(Member, Revision), Error> {
-        let done = self.0.store.mutate(command).await?;
+        let done = self.mutate(command).await?;
         Ok((done.output, done.revision))
     }
 }

@@ -56,7 +56,7 @@ impl Service {
         &self,
         command: WorkspaceCommand,
     ) -> Result<(Workspace, Revision), Error> {
-        let done = self.0.store.mutate(command).await?;
+        let done = self.mutate(command).await?;
         Ok((done.output, done.revision))
     }
 }

@@ -91,8 +91,6 @@ impl Service {
         let pepper = rules.ring.active();
         let text = rules.format.print(&secret);
         let done = self
-            .0
-            .store
             .mutate(Issue {
                 token_id,
                 hint: text.hint().to_owned(),

@@ -23,6 +23,8 @@ pub struct RevokeRequest {
     pub target: TokenTarget,
     /// Why.
     pub reason: String,
+    /// Whether to answer only once no replica can allow it any more.
+    pub wait_for_replicas: bool,
 }
 
 impl Service {
@@ -34,7 +36,10 @@ impl Service {
     ) -> Result<(Option<TokenRecord>, Revision), Error> {
         let rules = self.rules();
         let digests = match &request.target {
-            TokenTarget::Secret(None) => return Ok((None, self.0.store.head().await?)),
+            TokenTarget::Secret(None) => {
+                self.wait_for_replicas(request.wait_for_replicas).await?;
+                return Ok((None, self.0.store.head().await?));
+            }
             TokenTarget::Secret(Some(secret)) => rules.ring.digests(secret),
             TokenTarget::Id(_) => Vec::new(),
         };
@@ -43,8 +48,22 @@ impl Service {
             request,
             digests,
         };
-        let done = self.0.store.mutate(revoke).await?;
+        let waits = revoke.request.wait_for_replicas;
+        let done = self.mutate(revoke).await?;
+        self.wait_for_replicas(waits).await?;
         Ok((done.output, done.revision))
+    }
+
+    /// Waits, if that is wanted, until whatever any replica knew before now is too old to decide from, answers that were
+    /// made from it included.
+    pub(super) async fn wait_for_replicas(&self, is_wanted: bool) -> Result<(), Error> {
+        if !is_wanted {
+            return Ok(());
+        }
+        // After the commit: whoever could have used a longer bound on what was there before has read it by now.
+        let bound = self.0.store.read().longest_staleness().await?;
+        tokio::time::sleep(bound).await;
+        Ok(())
     }
 }
 
@@ -86,7 +105,7 @@ impl Mutation for Revoke {
         };
         tx.revoke_token(id, &revocation).await?;
         record.state = TokenState::Revoked;
-        record.token.revoked = Some(revocation.clone());
+        record.token.revoked = Some(Box::new(revocation.clone()));
         record.revocation = Some(revocation);
         let event = NewEvent {
             workspace_id: member.workspace_id.to_string(),

@@ -25,6 +25,8 @@ pub struct RevokeAllRequest {
     pub member_id: Option<MemberId>,
     /// Why.
     pub reason: String,
+    /// Whether to answer only once no replica can allow any of them any more.
+    pub wait_for_replicas: bool,
 }
 
 impl Service {
@@ -34,7 +36,10 @@ impl Service {
             rules: self.rules(),
             request,
         };
-        Ok(self.0.store.mutate(revoke).await?.revision)
+        let waits = revoke.request.wait_for_replicas;
+        let revision = self.mutate(revoke).await?.revision;
+        self.wait_for_replicas(waits).await?;
+        Ok(revision)
     }
 
     /// How many live tokens a workspace has.
@@ -121,6 +126,7 @@ impl RevokeAll {
             workspace_id,
             member_id,
             reason,
+            ..
         } = &self.request;
         tx.insert_revocation(workspace_id, member_id.as_ref(), generation, origin, reason)
             .await

@@ -69,11 +69,11 @@ impl TryFrom<Model> for Token {
             return Err(Error::NewerRulesNeeded.into());
         }
         let revoked = match (row.revoked_at, &row.revoked_by_caller) {
-            (Some(at), Some(caller)) => Some(Revocation {
+            (Some(at), Some(caller)) => Some(Box::new(Revocation {
                 at: Timestamp(at),
                 by: origin(caller, row.revoked_by_actor.as_deref())?,
                 reason: row.revoke_reason.unwrap_or_default(),
-            }),
+            })),
             (None, None) => None,
             _ => return Err(Abort::corrupt("token is half revoked".to_owned())),
         };

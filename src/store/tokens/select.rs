@@ -2,6 +2,8 @@
 //!
 //! Aliases: `t` the token, `m` its member, `w` its workspace, `rm` and `rw` the raised generations of either that ended it.
 
+use std::sync::Arc;
+
 use sea_orm::{
     ColumnTrait, ExprTrait, FromQueryResult, Iterable, QueryResult,
     sea_query::{Cond, Expr, JoinType, Query, SelectStatement},
@@ -131,9 +133,9 @@ pub(super) fn select_records() -> SelectStatement {
 
 pub(super) fn bearer(row: &QueryResult) -> Result<Bearer, Abort> {
     Ok(Bearer {
-        token: token::Model::from_query_result(row, "t_")?.try_into()?,
-        member: member::Model::from_query_result(row, "m_")?.try_into()?,
-        workspace: workspace::Model::from_query_result(row, "w_")?.try_into()?,
+        token: Arc::new(token::Model::from_query_result(row, "t_")?.try_into()?),
+        member: Arc::new(member::Model::from_query_result(row, "m_")?.try_into()?),
+        workspace: Arc::new(workspace::Model::from_query_result(row, "w_")?.try_into()?),
     })
 }
 
@@ -144,14 +146,14 @@ pub(super) fn record(row: &QueryResult, now: Timestamp) -> Result<TokenRecord, A
         workspace,
     } = bearer(row)?;
     let state = token.state(&workspace, &member, now);
-    let mut revocations: Vec<Revocation> = token.revoked.iter().cloned().collect();
+    let mut revocations: Vec<Revocation> = token.revoked.as_deref().cloned().into_iter().collect();
     for prefix in ["rw_", "rm_"] {
         if let Some(ended) = revocation::Model::from_query_result_optional(row, prefix)? {
             revocations.push(ended.try_into()?);
         }
     }
     Ok(TokenRecord {
-        token,
+        token: Arc::unwrap_or_clone(token),
         state,
         revocation: revocations
             .into_iter()

@@ -171,7 +171,8 @@ fn decision(policy: &Policy, role: &str, action: &Action) -> Decision {
     let cell = cells::all().next().expect("there are cells");
     let (mut presented, mut ask) = (cell.presented(), cell.ask());
     if let Presented::Known(bearer) = &mut presented {
-        bearer.member.role = countersign::domain::ids::RoleName::parse(role).expect("a role");
+        let role = countersign::domain::ids::RoleName::parse(role).expect("a role");
+        std::sync::Arc::make_mut(&mut bearer.member).role = role;
     }
     ask.action = action.clone();
     decide(policy, &presented, &ask, NOW)

@@ -1,6 +1,6 @@
 //! The cells: the product of everything that a decision depends on, less what cannot be asked.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use countersign::domain::{
     action::Action,
@@ -175,8 +175,8 @@ impl Cell {
             },
             reason: String::new(),
         };
-        Presented::Known(Box::new(Bearer {
-            token: Token {
+        Presented::Known(Bearer {
+            token: Arc::new(Token {
                 token_id: TokenId::parse("tok_1").expect("an id"),
                 member: MemberKey {
                     workspace_id: workspace_id.clone(),
@@ -188,9 +188,9 @@ impl Cell {
                 hint: "0000".to_owned(),
                 created_at: Timestamp(0),
                 expires_at: (token == "expired").then_some(NOW),
-                revoked: (token == "revoked").then(revocation),
-            },
-            member: Member {
+                revoked: (token == "revoked").then(|| Box::new(revocation())),
+            }),
+            member: Arc::new(Member {
                 workspace_id: workspace_id.clone(),
                 member_id,
                 role: RoleName::parse(self.value("role")).expect("a role"),
@@ -199,8 +199,8 @@ impl Cell {
                 version: 1,
                 created_at: Timestamp(0),
                 updated_at: Timestamp(0),
-            },
-            workspace: Workspace {
+            }),
+            workspace: Arc::new(Workspace {
                 workspace_id,
                 name: WORKSPACE.to_owned(),
                 state: workspace_state,
@@ -208,8 +208,8 @@ impl Cell {
                 version: 1,
                 created_at: Timestamp(0),
                 updated_at: Timestamp(0),
-            },
-        }))
+            }),
+        })
     }
 
     /// What is asked for.

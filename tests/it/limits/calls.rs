@@ -26,7 +26,8 @@ async fn call(server: &TestServer) -> Result<(), Status> {
 async fn as_many_calls_as_may_run_do_and_one_more_is_refused_at_once() {
     let limits = Limits {
         calls: CallLimits {
-            at_once: 3,
+            decisions_at_once: 3,
+            others_at_once: 3,
             other_deadline: Duration::from_secs(60),
             ..CallLimits::default()
         },
@@ -78,7 +79,8 @@ async fn as_many_calls_as_may_run_do_and_one_more_is_refused_at_once() {
 async fn a_stranger_takes_no_place_and_need_not_send_a_message_to_be_told_so() {
     let limits = Limits {
         calls: CallLimits {
-            at_once: 1,
+            decisions_at_once: 1,
+            others_at_once: 1,
             other_deadline: Duration::from_secs(60),
             ..CallLimits::default()
         },

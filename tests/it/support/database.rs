@@ -11,13 +11,14 @@ use tempfile::TempDir;
 use super::{postgres, tools};
 
 /// Every table that the service writes, in an order that reads well.
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 7] = [
     "workspace",
     "member",
     "token",
     "revocation",
     "event",
     "feed_head",
+    "staleness_bound",
 ];
 
 /// A kind of database.

@@ -187,6 +187,7 @@ impl Setup {
             policy: self.policy,
             token_format: self.token_format,
             staleness_bound: Duration::from_secs(1),
+            view_capacity: 1000,
             tls: None,
             reflection: self.reflection,
             drain_delay: self.drain_delay,

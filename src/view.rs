@@ -1,0 +1,378 @@
+//! A replica's memory: what tokens, members and workspaces are, as far as it has been asked, and how fresh that is.
+//!
+//! It is filled by reading what is missing, and kept right by following the feed of changes. What it says was right at one
+//! position of the feed, no longer ago than the staleness bound; where it cannot show that, it says nothing.
+
+mod age;
+mod counters;
+mod fills;
+mod follower;
+mod guard;
+mod key;
+mod memory;
+mod table;
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, timeout_at},
+};
+
+use self::{
+    age::BootTime,
+    counters::Counters,
+    fills::{Fills, Wanted},
+    follower::{Followed, Follower},
+    memory::{Admission, Gathered, Memory},
+};
+use crate::{
+    domain::{
+        database_url::{Backend, DatabaseUrl},
+        decide::Presented,
+        error::Error,
+        event::Subject,
+        ids::{CallerName, Revision, RevisionName},
+        pepper::PepperRing,
+        secret::Secret,
+        time::Clock,
+    },
+    store::{Store, listen},
+};
+
+pub use self::counters::Vitals;
+
+/// Connections for what is missing. Few: they are needed only until it is there.
+const POSTGRES_FILLERS: usize = 8;
+const SQLITE_FILLERS: usize = 4;
+/// How often what was read is found out of date before the caller is told to try again.
+const FILL_ATTEMPTS: usize = 8;
+/// How long a change that changed nothing waits for the view.
+const CATCH_UP: Duration = Duration::from_secs(5);
+/// How many revisions that callers name are remembered as known.
+const MAX_KNOWN: usize = 10_000;
+
+/// How a view is set up.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The database, for what is missing.
+    pub url: DatabaseUrl,
+    /// The same without a pooler between, for the feed.
+    pub direct_url: DatabaseUrl,
+    /// How old the view may be that something is decided from.
+    pub staleness_bound: Duration,
+    /// How many tokens are remembered at most.
+    pub capacity: usize,
+    /// How long a decision may wait for the database.
+    pub patience: Duration,
+}
+
+impl Settings {
+    /// Those of a view that nobody asks anything.
+    pub fn unused(url: &DatabaseUrl) -> Self {
+        Self {
+            url: url.clone(),
+            direct_url: url.clone(),
+            staleness_bound: Duration::ZERO,
+            capacity: 1,
+            patience: Duration::ZERO,
+        }
+    }
+}
+
+/// The view. Clones are the same.
+#[derive(Clone)]
+pub struct View(Arc<Parts>);
+
+struct Parts {
+    memory: Arc<Memory>,
+    followed: Arc<Followed>,
+    fills: Arc<Fills>,
+    counters: Arc<Counters>,
+    known: std::sync::Mutex<HashSet<RevisionName>>,
+    patience: Duration,
+}
+
+/// What follows the feed for a view. To be stopped, so that its connections are closed.
+pub struct Following {
+    stop: watch::Sender<bool>,
+    follower: JoinHandle<()>,
+    listener: JoinHandle<()>,
+    view: View,
+}
+
+/// Whose token, and how fresh what is known of it must be.
+pub struct Lookup<'a> {
+    /// What was presented.
+    pub secret: &'a Secret,
+    /// Under what it may be stored.
+    pub ring: &'a PepperRing,
+    /// Who asks.
+    pub caller: &'a CallerName,
+    /// A change that must have been seen.
+    pub min_revision: Option<RevisionName>,
+}
+
+/// What is known of a token, all of one position of the feed.
+pub struct Seen {
+    /// The token, or that there is none.
+    pub presented: Presented,
+    /// The position.
+    pub revision: Revision,
+    as_of: BootTime,
+}
+
+impl View {
+    /// A view of this store that knows nothing, until it is followed.
+    pub fn new(store: &Store, settings: &Settings, clock: &Clock) -> Result<Self, Error> {
+        let connections = match settings.url.backend() {
+            Backend::Postgres => POSTGRES_FILLERS,
+            Backend::Sqlite => SQLITE_FILLERS,
+        };
+        let counters = Arc::new(Counters::default());
+        let line = store.line(&settings.url);
+        let times = [settings.patience / 2, settings.patience];
+        let memory = Memory::new(settings.capacity, 2 * settings.patience).map_err(|error| {
+            tracing::error!(error = %error, "the system's random generator failed");
+            Error::Unavailable
+        })?;
+        let fills = Fills::new(
+            move || line.another(),
+            connections,
+            times,
+            clock.clone(),
+            Arc::clone(&counters),
+        );
+        Ok(Self(Arc::new(Parts {
+            memory: Arc::new(memory),
+            followed: Arc::new(Followed::new(settings.staleness_bound)),
+            fills: Arc::new(fills),
+            counters,
+            known: std::sync::Mutex::default(),
+            patience: settings.patience,
+        })))
+    }
+
+    /// Reads the feed once, and follows it from there on.
+    pub async fn follow(
+        &self,
+        store: &Store,
+        settings: &Settings,
+        clock: &Clock,
+    ) -> Result<Following, Error> {
+        let mut follower = Follower {
+            line: store.line(&settings.direct_url).unobserved(),
+            memory: Arc::clone(&self.0.memory),
+            followed: Arc::clone(&self.0.followed),
+            counters: Arc::clone(&self.0.counters),
+            clock: clock.clone(),
+            cursor: None,
+            is_failing: false,
+        };
+        follower.step().await?;
+        let (stop, stopped) = watch::channel(false);
+        let followed = Arc::clone(&self.0.followed);
+        let nudged = listen(settings.direct_url.clone(), move || followed.nudge());
+        Ok(Following {
+            stop,
+            follower: tokio::spawn(follower.run(stopped)),
+            listener: tokio::spawn(nudged),
+            view: self.clone(),
+        })
+    }
+
+    /// What is known of a token by now: from memory, or read where it is missing. Waits for the next reading of the feed
+    /// where the view is too old, and gives up rather than answer from one that is.
+    pub async fn look_up(&self, lookup: &Lookup<'_>) -> Result<Seen, Error> {
+        let key = self.0.memory.keys().secret(lookup.secret);
+        let gathered = self.0.memory.gather(&key).filter(|gathered| {
+            let is_new_enough = match &lookup.min_revision {
+                None => true,
+                Some(name) => name.names(&gathered.revision),
+            };
+            is_new_enough && self.is_young(gathered.as_of)
+        });
+        if let Some(gathered) = gathered {
+            self.0.counters.hits.count();
+            return Ok(gathered.into());
+        }
+        let deadline = Instant::now() + self.0.patience;
+        match timeout_at(deadline, self.look_further(key, lookup)).await {
+            Ok(outcome) => outcome.map(Into::into),
+            Err(_) => {
+                self.0.counters.refused_old.count();
+                Err(Error::Unavailable)
+            }
+        }
+    }
+
+    async fn look_further(&self, key: key::Key, lookup: &Lookup<'_>) -> Result<Gathered, Error> {
+        let began = BootTime::now();
+        let mut attempts = 0;
+        loop {
+            if !self.is_young(self.0.memory.as_of()) {
+                self.0.followed.read_after(BootTime::now()).await;
+            }
+            if let Some(name) = lookup.min_revision
+                && !self.has_seen(name, lookup.caller, began).await?
+            {
+                return Err(Error::RevisionUnknown {
+                    revision: name.to_string(),
+                });
+            }
+            if let Some(gathered) = self.0.memory.gather(&key) {
+                if self.is_young(gathered.as_of) {
+                    self.0.counters.hits.count();
+                    return Ok(gathered);
+                }
+                continue;
+            }
+            attempts += 1;
+            if attempts > FILL_ATTEMPTS {
+                return Err(Error::Unavailable);
+            }
+            self.0.counters.misses.count();
+            if let Some(gathered) = self.fill(key, lookup).await?
+                && self.is_young(gathered.as_of)
+            {
+                return Ok(gathered);
+            }
+        }
+    }
+
+    /// Reads what is missing. None: it was out of date before it could be used.
+    async fn fill(&self, key: key::Key, lookup: &Lookup<'_>) -> Result<Option<Gathered>, Error> {
+        let wanted = Wanted {
+            key,
+            digests: lookup.ring.digests(lookup.secret),
+            caller: lookup.caller,
+            epoch: self.0.memory.epoch(),
+        };
+        let fill = self.0.fills.fetch(wanted).await?;
+        loop {
+            let memory = &self.0.memory;
+            match memory.admit(key, &fill.read, &fill.presentation) {
+                Admission::Gathered(gathered) => return Ok(Some(gathered)),
+                Admission::Ahead => self.0.followed.read_after(BootTime::now()).await,
+                Admission::Stale => {
+                    self.0.counters.fills_stale.count();
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// Whether the view has come to a change, after a fresh reading where it seems that it has not.
+    async fn has_seen(
+        &self,
+        name: RevisionName,
+        caller: &CallerName,
+        began: BootTime,
+    ) -> Result<bool, Error> {
+        loop {
+            let is_fresh = self.0.memory.as_of() >= began;
+            let position = self.0.memory.position();
+            let passed = self.0.memory.passed(name.number);
+            let has_passed = position.is_some_and(|position| position.number >= name.number);
+            match (has_passed, passed) {
+                (true, Some(revision)) if name.names(&revision) => return Ok(true),
+                (true, None) if self.is_known(name, caller).await? => return Ok(true),
+                _ if is_fresh => return Ok(false),
+                _ => self.0.followed.read_after(began).await,
+            }
+        }
+    }
+
+    /// Whether a change that the view no longer remembers is in the database.
+    async fn is_known(&self, name: RevisionName, caller: &CallerName) -> Result<bool, Error> {
+        let known = || {
+            let known = self.0.known.lock();
+            known.unwrap_or_else(std::sync::PoisonError::into_inner)
+        };
+        if known().contains(&name) {
+            return Ok(true);
+        }
+        let epoch = self.0.memory.epoch();
+        let is_known = self.0.fills.knows(name, caller).await?;
+        // Not of a feed that is no longer followed.
+        if is_known && self.0.memory.epoch() == epoch {
+            let mut known = known();
+            if known.len() >= MAX_KNOWN {
+                known.clear();
+            }
+            known.insert(name);
+        }
+        Ok(is_known)
+    }
+
+    /// Whether what was seen may still be decided from: to be asked last, just before the answer.
+    pub fn is_current(&self, seen: &Seen) -> bool {
+        self.is_young(seen.as_of)
+    }
+
+    /// How long from now an answer that is made from this may be used.
+    pub fn reusable_for(&self, seen: &Seen) -> Duration {
+        let age = BootTime::now().since(seen.as_of);
+        self.0.followed.bound().saturating_sub(age)
+    }
+
+    /// Whether decisions can be made from memory now.
+    pub fn is_fresh(&self) -> bool {
+        self.is_young(self.0.memory.as_of())
+    }
+
+    fn is_young(&self, as_of: BootTime) -> bool {
+        as_of > BootTime::NEVER && BootTime::now().since(as_of) <= self.0.followed.bound()
+    }
+
+    /// Waits until all that has happened by now has been applied, where the feed is followed.
+    pub async fn catch_up(&self) -> Result<(), Error> {
+        if !self.0.followed.is_followed() {
+            return Ok(());
+        }
+        let caught_up = self.0.followed.read_after(BootTime::now());
+        timeout_at(Instant::now() + CATCH_UP, caught_up)
+            .await
+            .map_err(|_| Error::Unavailable)
+    }
+
+    /// Takes away what a change of this server's own is about.
+    pub fn invalidate(&self, subject: &Subject, revision: Option<Revision>) {
+        self.0.memory.invalidate(subject, revision);
+        self.0.followed.nudge();
+    }
+
+    /// Forgets what was read under other rules.
+    pub fn clear(&self) {
+        self.0.memory.clear();
+    }
+
+    /// How it is.
+    pub fn vitals(&self) -> Vitals {
+        let as_of = self.0.memory.as_of();
+        let age = (as_of > BootTime::NEVER).then(|| BootTime::now().since(as_of));
+        self.0.counters.vitals(age, self.0.memory.len())
+    }
+}
+
+impl From<Gathered> for Seen {
+    fn from(gathered: Gathered) -> Self {
+        Self {
+            presented: gathered.presented,
+            revision: gathered.revision,
+            as_of: gathered.as_of,
+        }
+    }
+}
+
+impl Following {
+    /// Stops, and closes the connections.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        self.listener.abort();
+        self.follower.await.ok();
+        self.listener.await.ok();
+        self.view.0.fills.close().await;
+    }
+}

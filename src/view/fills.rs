@@ -1,0 +1,212 @@
+//! Reading what the view lacks: each thing once at a time however many ask, over a few connections of their own, and so
+//! that nobody's flood keeps the others waiting.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Semaphore, SemaphorePermit, watch},
+    time::timeout,
+};
+use tracing::Instrument;
+
+use super::{
+    age::BootTime,
+    counters::Counters,
+    guard::ReadAt,
+    key::{BuildKeyHasher, Key},
+};
+use crate::{
+    domain::{
+        decide::Presented,
+        error::Error,
+        ids::{CallerName, RevisionName},
+        limiter::Limiter,
+        pepper::Digest,
+        time::Clock,
+    },
+    store::{Abort, Line, Presentation},
+};
+
+/// How many secrets may be looked up or wait for it. Past it the database is further behind than anyone would wait.
+const MAX_FLIGHTS: usize = 1024;
+/// How many unknown secrets a caller may present in a second before its lookups queue in a lane of their own.
+const UNKNOWN_PER_SECOND: u32 = 50;
+
+/// Rows as they were read.
+pub(super) struct Fill {
+    pub(super) read: ReadAt,
+    pub(super) presentation: Presentation,
+}
+
+type Outcome = Result<Arc<Fill>, Error>;
+type Flight = watch::Receiver<Option<Outcome>>;
+
+/// Whose lookup it is, and of what.
+pub(super) struct Wanted<'a> {
+    pub(super) key: Key,
+    pub(super) digests: Vec<Digest>,
+    pub(super) caller: &'a CallerName,
+    /// The guard's epoch by now.
+    pub(super) epoch: u64,
+}
+
+pub(super) struct Fills {
+    flights: Mutex<HashMap<Key, Flight, BuildKeyHasher>>,
+    /// Idle ones; a new one is made where there is none.
+    lines: Mutex<Vec<Line>>,
+    new_line: Box<dyn Fn() -> Line + Send + Sync>,
+    is_closed: AtomicBool,
+    /// As many as there may be connections, less one for the slow lane.
+    lane: Semaphore,
+    /// For callers that present many unknown secrets.
+    slow_lane: Semaphore,
+    unknown: Limiter<CallerName>,
+    clock: Clock,
+    /// How long a lookup waits for its turn.
+    turn: Duration,
+    /// How long the database may take.
+    patience: Duration,
+    counters: Arc<Counters>,
+}
+
+impl Fills {
+    pub(super) fn new(
+        new_line: impl Fn() -> Line + Send + Sync + 'static,
+        connections: usize,
+        times: [Duration; 2],
+        clock: Clock,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let [turn, patience] = times;
+        Self {
+            flights: Mutex::default(),
+            lines: Mutex::default(),
+            new_line: Box::new(new_line),
+            is_closed: AtomicBool::new(false),
+            lane: Semaphore::new(connections - 1),
+            slow_lane: Semaphore::new(1),
+            unknown: Limiter::new(UNKNOWN_PER_SECOND),
+            clock,
+            turn,
+            patience,
+            counters,
+        }
+    }
+
+    /// Reads what is wanted, or joins whoever does already. To be judged before it is used, by each who has it.
+    pub(super) async fn fetch(self: &Arc<Self>, wanted: Wanted<'_>) -> Outcome {
+        let mut flight = self.flight(wanted)?;
+        let landed = flight.wait_for(Option::is_some).await;
+        let outcome = landed.ok().and_then(|outcome| outcome.clone());
+        outcome.unwrap_or(Err(Error::Unavailable))
+    }
+
+    fn flight(self: &Arc<Self>, wanted: Wanted<'_>) -> Result<Flight, Error> {
+        let mut flights = lock(&self.flights);
+        if let Some(flight) = flights.get(&wanted.key) {
+            return Ok(flight.clone());
+        }
+        if flights.len() >= MAX_FLIGHTS {
+            return Err(self.overloaded());
+        }
+        let (land, flight) = watch::channel(None);
+        flights.insert(wanted.key, flight.clone());
+        drop(flights);
+        let (fills, key) = (Arc::clone(self), wanted.key);
+        let (digests, caller, epoch) = (wanted.digests, wanted.caller.clone(), wanted.epoch);
+        // A task of its own: who asked first may give up, and the others still wait.
+        let fly = async move {
+            let outcome = fills.read(&digests, &caller, epoch).await;
+            lock(&fills.flights).remove(&key);
+            land.send_replace(Some(outcome));
+        };
+        tokio::spawn(fly.in_current_span());
+        Ok(flight)
+    }
+
+    async fn read(&self, digests: &[Digest], caller: &CallerName, epoch: u64) -> Outcome {
+        let _turn = self.turn(caller).await?;
+        let mut line = self.line();
+        // Before the statement: nothing that happens later can be in its answer unseen.
+        let sent = BootTime::now();
+        let answer = line.find_presented(digests, self.patience).await;
+        self.put_back(line).await;
+        let presentation = answer.map_err(|abort| {
+            self.counters.fills_failed.count();
+            Error::from(abort)
+        })?;
+        match presentation.presented {
+            Presented::Known(_) => self.counters.fills_known.count(),
+            Presented::Unknown | Presented::Malformed => {
+                self.counters.fills_unknown.count();
+                self.unknown.admit(caller.clone(), self.clock.now()).ok();
+            }
+        }
+        let head = presentation.revision;
+        Ok(Arc::new(Fill {
+            read: ReadAt { epoch, sent, head },
+            presentation,
+        }))
+    }
+
+    /// Whether a change with this name is in the database.
+    pub(super) async fn knows(
+        &self,
+        name: RevisionName,
+        caller: &CallerName,
+    ) -> Result<bool, Error> {
+        let _turn = self.turn(caller).await?;
+        let mut line = self.line();
+        let answer = line.knows(name, self.patience).await;
+        self.put_back(line).await;
+        answer.map_err(Abort::into)
+    }
+
+    async fn turn(&self, caller: &CallerName) -> Result<SemaphorePermit<'_>, Error> {
+        let is_spent = self.unknown.is_spent(caller, self.clock.now());
+        let lane = match is_spent {
+            true => &self.slow_lane,
+            false => &self.lane,
+        };
+        match timeout(self.turn, lane.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) => Err(Error::Unavailable),
+            Err(_) => Err(self.overloaded()),
+        }
+    }
+
+    fn overloaded(&self) -> Error {
+        self.counters.refused_overloaded.count();
+        Error::Overloaded { limit: MAX_FLIGHTS }
+    }
+
+    fn line(&self) -> Line {
+        lock(&self.lines).pop().unwrap_or_else(|| (self.new_line)())
+    }
+
+    async fn put_back(&self, line: Line) {
+        if self.is_closed.load(Ordering::Acquire) {
+            return line.close().await;
+        }
+        lock(&self.lines).push(line);
+    }
+
+    pub(super) async fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        let lines = std::mem::take(&mut *lock(&self.lines));
+        for line in lines {
+            line.close().await;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
