@@ -24,6 +24,12 @@ pub fn reflection(routes: Routes, gate: &Arc<Gate>) -> Result<Routes, Error> {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             // So that clients which resolve details by reflection can show those of errors.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+            // Both, so that either version lists both.
+            .include_reflection_service(false)
+            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(
+                tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+            )
     };
     let v1 = InterceptedService::new(builder().build_v1()?, known_callers_only.clone());
     let v1alpha = InterceptedService::new(builder().build_v1alpha()?, known_callers_only);

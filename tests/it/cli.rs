@@ -128,7 +128,7 @@ fn help_tells_flag_variable_and_default_of_a_key() {
         .collect::<Vec<_>>()
         .join(" ");
     for fragment in [
-        "250ms to 30s. Of no effect yet, since every decision reads the database [default: 1s] [env: COUNTERSIGN_STALENESS_BOUND]",
+        "one whose own is smaller uses that [default: 1s] [env: COUNTERSIGN_STALENESS_BOUND]",
         "[default: 0.0.0.0:50051] [env: COUNTERSIGN_LISTEN_ADDR]",
         "[env: COUNTERSIGN_TLS_CERT_FILE]",
         "[env: COUNTERSIGN_CONFIG]",

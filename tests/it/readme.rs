@@ -247,6 +247,7 @@ fn mask_word(word: &str) -> &str {
         _ if word.starts_with("tok_") => "TOKEN_ID",
         _ if is_revision => "REVISION",
         _ if is_instant => "INSTANT",
+        _ if word.starts_with("0.") && word.ends_with('s') => "DURATION",
         _ => word,
     }
 }

@@ -72,7 +72,9 @@ fn get(secret: &str) -> GetTokenRequest {
     }
 }
 
-async fn a_decision_takes_one_statement_and_a_malformed_token_none(database: TestDatabase) {
+async fn the_first_decision_takes_one_statement_and_the_next_and_a_malformed_token_none(
+    database: TestDatabase,
+) {
     let (_server, platform, statements, token) = start(&database).await;
     let ask = async |token: &str| {
         platform
@@ -87,6 +89,8 @@ async fn a_decision_takes_one_statement_and_a_malformed_token_none(database: Tes
         Outcome::Allow
     );
     assert_eq!(statements.take().len(), 1, "for a token that is known");
+    ask(&token).await;
+    assert_eq!(statements.take(), [""; 0], "once it is remembered");
     let answer = ask(&unknown_token()).await;
     let reason = answer.decision.expect("a decision").reason();
     assert_eq!(reason, DenyReason::UnknownToken);
@@ -108,7 +112,7 @@ async fn a_decision_takes_one_statement_and_a_malformed_token_none(database: Tes
         assert_eq!((answer.principal, answer.revision.as_str()), (None, ""));
         assert_eq!(statements.take(), [""; 0], "{text:?}");
     }
-    ask(&token).await;
+    ask(&unknown_token()).await;
     assert_eq!(statements.take().len(), 1, "it still counts");
 }
 
@@ -152,7 +156,7 @@ async fn a_malformed_secret_to_revoke_reads_the_head_and_no_token(database: Test
 }
 
 on_both![
-    a_decision_takes_one_statement_and_a_malformed_token_none,
+    the_first_decision_takes_one_statement_and_the_next_and_a_malformed_token_none,
     a_malformed_secret_is_looked_up_by_no_statement,
     a_malformed_secret_to_revoke_reads_the_head_and_no_token,
 ];

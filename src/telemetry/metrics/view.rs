@@ -2,9 +2,24 @@
 
 use std::time::Duration;
 
-use prometheus::{Error, Gauge, IntCounterVec, IntGauge, Registry};
+use prometheus::{Error, Gauge, IntCounter, IntCounterVec, IntGauge, Registry};
 
 use super::family::{counters, gauge, registered};
+
+/// Every series of the counters.
+const SERIES: [(&str, &str); 11] = [
+    ("lookups", "HIT"),
+    ("lookups", "MISS"),
+    ("fills", "KNOWN"),
+    ("fills", "UNKNOWN"),
+    ("fills", "FAILED"),
+    ("fills", "STALE"),
+    ("feed_reads", "READ"),
+    ("feed_reads", "FAILED"),
+    ("feed_reads", "RESYNC"),
+    ("refusals", "TOO_OLD"),
+    ("refusals", "OVERLOADED"),
+];
 
 /// How a view is.
 pub struct ViewSample {
@@ -34,7 +49,7 @@ pub(super) struct ViewMetrics {
 impl ViewMetrics {
     pub(super) fn new(registry: &Registry) -> Result<Self, Error> {
         let register = registry;
-        Ok(Self {
+        let metrics = Self {
             age: registered(
                 register,
                 Gauge::new(
@@ -83,7 +98,21 @@ impl ViewMetrics {
                 "Decisions that were not made, by reason.",
                 &["reason"],
             )?,
-        })
+        };
+        for (family, label) in SERIES {
+            metrics.counter(family, label)?;
+        }
+        Ok(metrics)
+    }
+
+    fn counter(&self, family: &str, label: &str) -> Result<IntCounter, Error> {
+        let family = match family {
+            "lookups" => &self.lookups,
+            "fills" => &self.fills,
+            "feed_reads" => &self.feed_reads,
+            _ => &self.refusals,
+        };
+        family.get_metric_with_label_values(&[label])
     }
 
     /// Takes over what a view tells. Not to be called twice at once.
@@ -92,16 +121,14 @@ impl ViewMetrics {
         self.age.set(age);
         self.tokens.set(sample.tokens);
         self.lag.set(sample.lag);
-        #[expect(clippy::cast_precision_loss, reason = "a clock is not off by millennia")]
-        self.clock_skew.set(sample.clock_skew_millis as f64 / 1000.0);
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a clock is not off by millennia"
+        )]
+        self.clock_skew
+            .set(sample.clock_skew_millis as f64 / 1000.0);
         for (family, label, total) in &sample.totals {
-            let family = match *family {
-                "lookups" => &self.lookups,
-                "fills" => &self.fills,
-                "feed_reads" => &self.feed_reads,
-                _ => &self.refusals,
-            };
-            let counter = family.get_metric_with_label_values(&[label])?;
+            let counter = self.counter(family, label)?;
             counter.inc_by(total.saturating_sub(counter.get()));
         }
         Ok(())

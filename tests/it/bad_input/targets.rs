@@ -6,7 +6,7 @@ use countersign::pb::{
 };
 use tonic::Code;
 
-use super::{Case, REQUIRED, invalid, refused, unbuilt, world::World};
+use super::{Case, REQUIRED, invalid, refused, world::World};
 use crate::support::client::{issue_request, revoke_request};
 
 const UNKNOWN_TOKEN: &str = "tok_0000000000000000000000";
@@ -136,13 +136,6 @@ fn bulk() -> Vec<Case> {
             },
             REQUIRED,
             &["workspace_id", "member_id", "reason"],
-        ),
-        unbuilt(
-            "wait_for_replicas",
-            RevokeTokensRequest {
-                wait_for_replicas: true,
-                ..revoke_all("acme", "max")
-            },
         ),
     ]
 }

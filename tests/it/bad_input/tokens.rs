@@ -275,7 +275,6 @@ fn combinations(world: &World) -> Vec<Case> {
 fn unbuilt_fields(world: &World) -> Vec<Case> {
     let one = || vec!["x".to_owned()];
     let by_id = || revoke(RevokeTarget::TokenId(world.token_id.clone()));
-    let by_secret = || revoke(RevokeTarget::Secret(world.secret.clone()));
     let list = |spoil: fn(&mut ListTokensRequest)| {
         let mut request = ListTokensRequest {
             workspace_id: "acme".to_owned(),
@@ -286,10 +285,6 @@ fn unbuilt_fields(world: &World) -> Vec<Case> {
     };
     let mut requested = by_id();
     requested.request_id = "1".to_owned();
-    let mut waiting = by_id();
-    waiting.wait_for_replicas = true;
-    let mut waiting_by_secret = by_secret();
-    waiting_by_secret.wait_for_replicas = true;
     vec![
         unbuilt("scopes", world.issue(|request| request.scopes = one())),
         unbuilt(
@@ -301,8 +296,6 @@ fn unbuilt_fields(world: &World) -> Vec<Case> {
             world.issue(|request| request.request_id = "1".to_owned()),
         ),
         unbuilt("request_id", requested),
-        unbuilt("wait_for_replicas", waiting),
-        unbuilt("wait_for_replicas", waiting_by_secret),
         unbuilt(
             "expires_before",
             list(|list| list.expires_before = Some(instant(1))),

@@ -110,8 +110,10 @@ async fn a_database_that_hangs_ends_calls_in_time_and_is_forgotten_when_it_goes_
         let request = authorize_request(&secret, "bookings.read", "", Some(Owner::Bearer(true)));
         let answer = client.authorization.clone().authorize(request).await;
         let took = began.elapsed();
-        must_be_late(&answer.expect_err("it cannot be decided"), "250ms");
-        assert!(took >= Duration::from_millis(250), "{took:?}");
+        // Before its deadline, so that the caller learns why: nothing that waits for the database is decided.
+        let status = answer.expect_err("it cannot be decided");
+        assert_status(&status, Code::Unavailable, "UNAVAILABLE", None);
+        assert!(took >= Duration::from_millis(200), "{took:?}");
         assert!(took < Duration::from_millis(1500), "{took:?}");
     }
     let began = Instant::now();
@@ -120,7 +122,7 @@ async fn a_database_that_hangs_ends_calls_in_time_and_is_forgotten_when_it_goes_
     must_be_late(&answer.expect_err("it cannot be issued"), "700ms");
     assert!(began.elapsed() < Duration::from_secs(3));
     let metrics = server.metrics_address();
-    assert_eq!(ended(metrics, AUTHORIZE, "DEADLINE_EXCEEDED").await, 3);
+    assert_eq!(ended(metrics, AUTHORIZE, "UNAVAILABLE").await, 3);
     assert_eq!(ended(metrics, ISSUE, "DEADLINE_EXCEEDED").await, 1);
     // What does not need the table goes on.
     let mut directory = client.directory.clone();

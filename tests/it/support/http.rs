@@ -89,11 +89,13 @@ impl Scrape {
         types.filter_map(|line| line.split(' ').next()).collect()
     }
 
-    /// By how much each series of a counter grew since an earlier scrape, those that did only.
+    /// By how much each series of a counter grew since an earlier scrape, those that did only. Those of the view are left
+    /// out: it reads the feed whether or not anyone calls.
     pub(crate) fn growth(&self, before: &Self) -> BTreeMap<&str, f64> {
         let is_count = |name: &str| {
             let name = name.split('{').next().unwrap_or_default();
-            name.ends_with("_total") || name.ends_with("_count")
+            let is_of_the_view = name.starts_with("countersign_view_");
+            !is_of_the_view && (name.ends_with("_total") || name.ends_with("_count"))
         };
         self.series
             .iter()
