@@ -56,7 +56,10 @@ impl Process {
             .envs(variables.iter().copied());
         Self::spawn(command, folder, |line| {
             let (_, rest) = line.split_once(LISTENS)?;
-            rest.split_whitespace().next()?.parse().ok()
+            // The log is JSON where nobody watches, so more may follow.
+            let is_address = |c: char| c.is_ascii_digit() || c == '.' || c == ':';
+            let end = rest.find(|c| !is_address(c)).unwrap_or(rest.len());
+            rest[..end].parse().ok()
         })
     }
 
