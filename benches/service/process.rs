@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{self, BufRead, BufReader, Read},
     net::SocketAddr,
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -63,21 +63,23 @@ impl Process {
         })
     }
 
-    /// Whatever it is, once its log on standard error tells where it listens.
+    /// Whatever it is, once its log, on either output, tells where it listens.
     pub(crate) fn spawn(
         mut command: Command,
         folder: TempDir,
         address: impl Fn(&str) -> Option<SocketAddr> + Send + 'static,
     ) -> Self {
-        let mut child = command
+        let (log, output) = io::pipe().expect("a pipe");
+        let same_output = output.try_clone().expect("another handle");
+        command
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the server runs");
-        let stderr = child.stderr.take().expect("a pipe");
+            .stdout(same_output)
+            .stderr(output);
+        let child = command.spawn().expect("the server runs");
+        // It holds this process's ends of the pipe, without which the log ends with the server.
+        drop(command);
         let (found, addresses) = mpsc::channel();
-        thread::spawn(move || follow(stderr, &found, address));
+        thread::spawn(move || follow(log, &found, address));
         let address = match addresses.recv_timeout(PATIENCE) {
             Ok(Ok(address)) => address,
             Ok(Err(log)) => panic!("it ended: {log}"),
@@ -133,13 +135,13 @@ impl Drop for Process {
 
 /// Reads the log to its end, so that the process never waits for a full pipe.
 fn follow(
-    stderr: impl Read,
+    output: impl Read,
     found: &mpsc::Sender<Result<SocketAddr, String>>,
     address: impl Fn(&str) -> Option<SocketAddr>,
 ) {
     let mut log = String::new();
     let mut is_found = false;
-    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+    for line in BufReader::new(output).lines().map_while(Result::ok) {
         if is_found {
             continue;
         }
