@@ -1,6 +1,6 @@
 //! Taking turns: what a call costs a server is told for two sides that were measured in the same minute, or not at all.
 
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
 use super::{
     load::{Load, Method, Outcome, Pace, Source},
@@ -14,7 +14,8 @@ pub(crate) const IN_FLIGHT: usize = 16;
 /// One side.
 pub(crate) struct Side<'a> {
     pub(crate) process: &'a Process,
-    pub(crate) load: &'a mut Load,
+    /// Its connections, which it may share with the other side.
+    pub(crate) load: &'a RefCell<Load>,
     pub(crate) method: Method<'a>,
     pub(crate) source: &'a dyn Fn(usize) -> Source,
 }
@@ -43,9 +44,10 @@ impl Cost {
 
 impl Side<'_> {
     /// One turn.
-    pub(crate) fn turn(&mut self, pace: Pace, duration: Duration) -> (f64, Outcome) {
+    pub(crate) fn turn(&self, pace: Pace, duration: Duration) -> (f64, Outcome) {
         let before = self.process.cpu();
-        let outcome = self.load.run(self.method, pace, duration, self.source);
+        let mut load = self.load.borrow_mut();
+        let outcome = load.run(self.method, pace, duration, self.source);
         let outcome = outcome.require_good(self.method.path);
         let used = self.process.cpu() - before;
         (used * 1e6 / outcome.latencies.len() as f64, outcome)
@@ -53,10 +55,10 @@ impl Side<'_> {
 }
 
 /// Two sides by turns, after one turn each that does not count.
-pub(crate) fn alternate(mut sides: [Side<'_>; 2], rounds: usize, duration: Duration) -> [Cost; 2] {
+pub(crate) fn alternate(sides: [Side<'_>; 2], rounds: usize, duration: Duration) -> [Cost; 2] {
     let mut costs = [Cost::default(), Cost::default()];
     for round in 0..=rounds {
-        for (side, cost) in sides.iter_mut().zip(&mut costs) {
+        for (side, cost) in sides.iter().zip(&mut costs) {
             let (per_call, outcome) = side.turn(Pace::Closed(IN_FLIGHT), duration);
             if round > 0 {
                 cost.turns.push(per_call);

@@ -1,6 +1,6 @@
 //! Decisions on tokens that the replica has not seen before, on either database.
 
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
 use crate::{
     Bench,
@@ -25,14 +25,14 @@ pub(crate) fn run(bench: &mut Bench) {
 
 fn measure(bench: &mut Bench, name: &str, database: &Database, tokens: u64) {
     let process = Process::serve(&database.url);
-    let mut load = Load::connect(process.address, Some(KEY), CONNECTIONS);
+    let load = RefCell::new(Load::connect(process.address, Some(KEY), CONNECTIONS));
     let body = requests::authorize();
     // The first few open the connections to the database and prepare its statements.
     let first = tokens / 100;
-    let mut run = |range: (u64, u64), in_flight| {
-        let mut side = Side {
+    let run = |range: (u64, u64), in_flight| {
+        let side = Side {
             process: &process,
-            load: &mut load,
+            load: &load,
             method: AUTHORIZE,
             source: &|i| requests::each_once(&body, range, (i, CONNECTIONS)),
         };

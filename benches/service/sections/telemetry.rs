@@ -5,6 +5,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     trace_service_server::{TraceService, TraceServiceServer},
 };
 use std::{
+    cell::RefCell,
     net::SocketAddr,
     sync::{
         Arc,
@@ -64,12 +65,12 @@ pub(crate) fn run(bench: &mut Bench) {
     );
     let silent = Process::serve(&databases[1].url);
     let body = requests::authorize();
-    let mut loads = [&sampled, &silent].map(|process| {
+    let loads = [&sampled, &silent].map(|process| {
         let mut load = Load::connect(process.address, Some(KEY), CONNECTIONS);
         warm_up(&mut load, (0, TOKENS));
-        load
+        RefCell::new(load)
     });
-    let [first, second] = &mut loads;
+    let [first, second] = &loads;
     let source = |i| requests::by_chance(&body, TOKENS, i);
     let side = |process, load| Side {
         process,

@@ -1,6 +1,8 @@
 //! What a decision costs once its token is known, beside an empty RPC through the same layers; batches; rates and
 //! latencies; memory per token.
 
+use std::cell::RefCell;
+
 use crate::{
     Bench,
     database::Database,
@@ -21,12 +23,13 @@ pub(crate) fn run(bench: &mut Bench) {
     let process = Process::serve(&database.url);
     let mut load = Load::connect(process.address, Some(KEY), CONNECTIONS);
     warm_up(&mut load, (0, TOKENS));
-    calls(bench, &process, &mut load);
-    open_loop(bench, &mut load);
+    let mut load = RefCell::new(load);
+    calls(bench, &process, &load);
+    open_loop(bench, load.get_mut());
     for (checks, goal) in [(100, None), (1_000, Some(Goal::AtLeast(1_500_000.0)))] {
-        batches(bench, &process, &mut load, checks, goal);
+        batches(bench, &process, &load, checks, goal);
     }
-    memory(bench, &process, &mut load, more);
+    memory(bench, &process, load.get_mut(), more);
 }
 
 /// Asks once for each token of a range.
@@ -39,10 +42,8 @@ pub(crate) fn warm_up(load: &mut Load, range: (u64, u64)) -> Outcome {
     outcome.require_good("warming up")
 }
 
-fn calls(bench: &mut Bench, process: &Process, load: &mut Load) {
+fn calls(bench: &mut Bench, process: &Process, load: &RefCell<Load>) {
     let (empty, body) = (vec![0; 5], requests::authorize());
-    // The same connections for both sides would need the load twice: each side has its own, to the same process.
-    let mut other = Load::connect(process.address, Some(KEY), CONNECTIONS);
     let sides = [
         Side {
             process,
@@ -52,7 +53,7 @@ fn calls(bench: &mut Bench, process: &Process, load: &mut Load) {
         },
         Side {
             process,
-            load: &mut other,
+            load,
             method: HEALTH,
             source: &|_| requests::repeated(&empty),
         },
@@ -94,13 +95,13 @@ fn open_loop(bench: &mut Bench, load: &mut Load) {
 fn batches(
     bench: &mut Bench,
     process: &Process,
-    load: &mut Load,
+    load: &RefCell<Load>,
     checks: usize,
     goal: Option<Goal>,
 ) {
     let body = requests::batch(checks);
     let source = |i| requests::by_chance(&body, TOKENS, i);
-    let mut side = Side {
+    let side = Side {
         process,
         load,
         method: BATCH,
