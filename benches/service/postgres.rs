@@ -17,12 +17,13 @@ use std::{
 };
 
 /// Makes and runs the server, and when standard input ends stops it. `$1` is the folder, `$2` that of the server programs,
-/// `$3` the port. Commits do not wait for the disk: what is measured here is the service.
+/// `$3` the port. Commits do not wait for the disk, and nothing
+/// tidies up on its own account, which would be counted: what is measured here is the service.
 const WATCH: &str = r#"
 folder=$1 programs=$2 port=$3
 "$programs/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --no-locale --no-sync >"$folder/log" 2>&1 || echo FATAL >>"$folder/log"
 "$programs/postgres" -D "$folder/data" -k "$folder" -p "$port" -c listen_addresses=127.0.0.1 \
-    -c max_connections=300 -c fsync=off -c shared_buffers=512MB -c max_wal_size=8GB >>"$folder/log" 2>&1 &
+    -c max_connections=300 -c fsync=off -c autovacuum=off -c shared_buffers=512MB -c max_wal_size=8GB >>"$folder/log" 2>&1 &
 server=$!
 cat >/dev/null
 kill -INT $server 2>/dev/null

@@ -2,7 +2,7 @@
 //!
 //! `CERBOS` names its binary, such as that of `npm install @cerbos/cerbos-linux-x64@0.55.0`.
 
-use std::{env, fs, net::TcpListener, process::Command};
+use std::{cell::RefCell, env, fs, net::TcpListener, process::Command};
 
 use prost::Message;
 
@@ -119,18 +119,19 @@ pub(crate) fn run(bench: &mut Bench) {
     let process = Process::serve(&database.url);
     let mut own = Load::connect(process.address, Some(KEY), CONNECTIONS);
     warm_up(&mut own, (0, TOKENS));
-    let mut other = Load::connect(cerbos.address, None, CONNECTIONS);
+    let other = Load::connect(cerbos.address, None, CONNECTIONS);
+    let (own, other) = (RefCell::new(own), RefCell::new(other));
     let (check, body) = (check(), requests::authorize());
     let sides = [
         Side {
             process: &cerbos,
-            load: &mut other,
+            load: &other,
             method: CHECK,
             source: &|_| requests::repeated(&check),
         },
         Side {
             process: &process,
-            load: &mut own,
+            load: &own,
             method: AUTHORIZE,
             source: &|i| requests::by_chance(&body, TOKENS, i),
         },

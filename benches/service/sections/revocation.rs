@@ -95,6 +95,8 @@ fn one(
                 }
                 Err(status) => panic!("a token was not revoked: {status}"),
                 Ok(returned) => {
+                    let is_denied = outcome.bad > 0;
+                    assert!(is_denied, "a revoked token was allowed to the end");
                     let last = outcome.last_good.expect("calls were allowed before");
                     let late = last.saturating_duration_since(returned);
                     Ok(late.as_secs_f64() * 1e3)

@@ -1,5 +1,7 @@
 //! Whether a warm decision costs more where there are many tokens, or many revoked ones.
 
+use std::cell::RefCell;
+
 use super::warm::warm_up;
 use crate::{
     Bench,
@@ -20,7 +22,7 @@ const MANY: u64 = 1_000_000;
 /// A server with this many tokens, each of which it was asked for once.
 struct Scale {
     process: Process,
-    load: Load,
+    load: RefCell<Load>,
     live: u64,
     _database: Database,
 }
@@ -46,7 +48,7 @@ impl Scale {
         }
         Self {
             process,
-            load,
+            load: RefCell::new(load),
             live,
             _database: database,
         }
@@ -56,49 +58,31 @@ impl Scale {
 pub(crate) fn run(bench: &mut Bench) {
     let many = bench.pick(20_000, MANY);
     let most = bench.pick(50_000, 10 * MANY);
-    let mut few = Scale::start(bench, FEW, 0);
-    let mut much = Scale::start(bench, many, 0);
-    compare(
-        bench,
-        &mut much,
-        &mut few,
-        &format!("{many} tokens ÷ {FEW}"),
-        None,
-    );
-    let mut revoked = Scale::start(bench, many, many);
+    let few = Scale::start(bench, FEW, 0);
+    let much = Scale::start(bench, many, 0);
+    compare(bench, &much, &few, &format!("{many} tokens ÷ {FEW}"), None);
+    let revoked = Scale::start(bench, many, many);
     let what = format!("{many} revoked tokens ÷ none, beside {many} live ones");
-    compare(
-        bench,
-        &mut revoked,
-        &mut much,
-        &what,
-        Some(Goal::AtMost(1.1)),
-    );
+    compare(bench, &revoked, &much, &what, Some(Goal::AtMost(1.1)));
     drop((much, revoked));
-    let mut much = Scale::start(bench, most, 0);
+    let much = Scale::start(bench, most, 0);
     let what = format!("{most} tokens ÷ {FEW}");
-    compare(bench, &mut much, &mut few, &what, Some(Goal::AtMost(1.1)));
+    compare(bench, &much, &few, &what, Some(Goal::AtMost(1.1)));
 }
 
-fn compare(
-    bench: &mut Bench,
-    large: &mut Scale,
-    small: &mut Scale,
-    what: &str,
-    goal: Option<Goal>,
-) {
+fn compare(bench: &mut Bench, large: &Scale, small: &Scale, what: &str, goal: Option<Goal>) {
     let body = requests::authorize();
     let (in_large, in_small) = (large.live, small.live);
     let sides = [
         Side {
             process: &large.process,
-            load: &mut large.load,
+            load: &large.load,
             method: AUTHORIZE,
             source: &|i| requests::by_chance(&body, in_large, i),
         },
         Side {
             process: &small.process,
-            load: &mut small.load,
+            load: &small.load,
             method: AUTHORIZE,
             source: &|i| requests::by_chance(&body, in_small, i),
         },
