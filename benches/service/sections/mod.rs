@@ -1,0 +1,10 @@
+//! What is measured, a file for each section of the table.
+
+pub(crate) mod cold;
+pub(crate) mod micro;
+pub(crate) mod peer;
+pub(crate) mod revocation;
+pub(crate) mod scale;
+pub(crate) mod storm;
+pub(crate) mod telemetry;
+pub(crate) mod warm;

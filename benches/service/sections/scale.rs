@@ -1,0 +1,112 @@
+//! Whether a warm decision costs more where there are many tokens, or many revoked ones.
+
+use std::cell::RefCell;
+
+use super::warm::warm_up;
+use crate::{
+    Bench,
+    database::Database,
+    load::{Load, Pace},
+    measure::{CONNECTIONS, IN_FLIGHT, Side, alternate},
+    process::{CAPACITY_FLAG, KEY, Process},
+    report::Goal,
+    requests::{self, AUTHORIZE, AUTHORIZE_ANYHOW},
+};
+
+const SECTION: &str = "scale";
+/// How many tokens are kept in memory where nothing is said.
+const DEFAULT_CAPACITY: u64 = 1_000_000;
+const FEW: u64 = 1_000;
+const MANY: u64 = 1_000_000;
+
+/// A server with this many tokens, each of which it was asked for once.
+struct Scale {
+    process: Process,
+    load: RefCell<Load>,
+    live: u64,
+    _database: Database,
+}
+
+impl Scale {
+    fn start(bench: &Bench, live: u64, revoked: u64) -> Self {
+        eprintln!("loading {live} live tokens and {revoked} revoked ones");
+        let database = Database::sqlite(bench, live, revoked);
+        let capacity = (live + revoked).to_string();
+        let arguments = match live + revoked > DEFAULT_CAPACITY && knows_capacity() {
+            true => vec![CAPACITY_FLAG, capacity.as_str()],
+            false => vec![],
+        };
+        let process = Process::serve_with(&database.url, &arguments, &[]);
+        let mut load = Load::connect(process.address, Some(KEY), CONNECTIONS);
+        warm_up(&mut load, (0, live));
+        if revoked > 0 {
+            let (range, body) = ((live, live + revoked), requests::authorize());
+            let share = |i| requests::each_once(&body, range, (i, CONNECTIONS));
+            let patience = std::time::Duration::from_secs(3600);
+            let asked = load.run(AUTHORIZE_ANYHOW, Pace::Closed(IN_FLIGHT), patience, share);
+            asked.require_good("asking for revoked tokens");
+        }
+        Self {
+            process,
+            load: RefCell::new(load),
+            live,
+            _database: database,
+        }
+    }
+}
+
+pub(crate) fn run(bench: &mut Bench) {
+    let many = bench.pick(20_000, MANY);
+    let most = bench.pick(50_000, 10 * MANY);
+    let few = Scale::start(bench, FEW, 0);
+    let much = Scale::start(bench, many, 0);
+    compare(bench, &much, &few, &format!("{many} tokens ÷ {FEW}"), None);
+    let revoked = Scale::start(bench, many, many);
+    let what = format!("{many} revoked tokens ÷ none, beside {many} live ones");
+    compare(bench, &revoked, &much, &what, Some(Goal::AtMost(1.1)));
+    drop((much, revoked));
+    let much = Scale::start(bench, most, 0);
+    let what = format!("{most} tokens ÷ {FEW}");
+    compare(bench, &much, &few, &what, Some(Goal::AtMost(1.1)));
+}
+
+fn compare(bench: &mut Bench, large: &Scale, small: &Scale, what: &str, goal: Option<Goal>) {
+    let body = requests::authorize();
+    let (in_large, in_small) = (large.live, small.live);
+    let sides = [
+        Side {
+            process: &large.process,
+            load: &large.load,
+            method: AUTHORIZE,
+            source: &|i| requests::by_chance(&body, in_large, i),
+        },
+        Side {
+            process: &small.process,
+            load: &small.load,
+            method: AUTHORIZE,
+            source: &|i| requests::by_chance(&body, in_small, i),
+        },
+    ];
+    let [large_cost, small_cost] = alternate(sides, bench.rounds(), bench.turn());
+    let ratio = (large_cost.ratio_to(&small_cost), "");
+    let what = format!("CPU per warm call, {what}");
+    let note = format!(
+        "{:.1} µs and {:.1} µs; {:.0} and {:.0} MiB",
+        large_cost.median(),
+        small_cost.median(),
+        large.process.memory() / f64::from(1 << 20),
+        small.process.memory() / f64::from(1 << 20)
+    );
+    match goal {
+        Some(goal) => bench.report.goal(SECTION, &what, goal, ratio, &note),
+        None => bench.report.figure(SECTION, &what, ratio, &note),
+    }
+}
+
+/// Whether the server can be told how many tokens to keep in memory.
+fn knows_capacity() -> bool {
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_countersign"))
+        .args(["serve", "--help"])
+        .output();
+    help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains(CAPACITY_FLAG))
+}
