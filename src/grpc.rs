@@ -22,6 +22,7 @@ pub use methods::methods;
 pub use reflection::reflection;
 
 use crate::{
+    domain::decide::Decision,
     pb::{
         authorization_service_server::AuthorizationServiceServer,
         directory_service_server::DirectoryServiceServer, event_service_server::EventServiceServer,
@@ -38,12 +39,32 @@ const MAX_MESSAGE: usize = 1 << 20;
 pub struct Api {
     service: Service,
     gate: Arc<Gate>,
+    on_decision: Option<DecisionObserver>,
 }
+
+type DecisionObserver = Arc<dyn Fn(Decision) + Send + Sync>;
 
 impl Api {
     /// An API over this service, behind this gate.
     pub fn new(service: Service, gate: Arc<Gate>) -> Self {
-        Self { service, gate }
+        Self {
+            service,
+            gate,
+            on_decision: None,
+        }
+    }
+
+    /// The same API, which calls back with every decision.
+    #[must_use]
+    pub fn on_decision(mut self, observer: impl Fn(Decision) + Send + Sync + 'static) -> Self {
+        self.on_decision = Some(Arc::new(observer));
+        self
+    }
+
+    fn tell_decision(&self, decision: Decision) {
+        if let Some(observer) = &self.on_decision {
+            observer(decision);
+        }
     }
 
     /// AuthorizationService.

@@ -103,7 +103,9 @@ pub async fn serve_from(
     let rules = reload_settings.rules;
     let service = Service::new(store.clone(), rules, inputs.clock, view.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
-    let api = Api::new(service.clone(), Arc::clone(&gate));
+    let decisions = telemetry.clone();
+    let api = Api::new(service.clone(), Arc::clone(&gate))
+        .on_decision(move |decision| decisions.count_decision(decision));
     let mut routes = Routes::new(health_service)
         .add_service(api.authorization())
         .add_service(api.directory())

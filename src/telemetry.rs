@@ -28,7 +28,7 @@ pub use self::{
     rpc::{RpcLayer, RpcService, WatchedBody},
 };
 use self::{log::LogHandle, metrics::Metrics};
-use crate::domain::{error::Error, event::Details};
+use crate::domain::{decide::Decision, error::Error, event::Details};
 
 /// How long the process waits at its end for what it still has to tell.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
@@ -142,6 +142,11 @@ impl Telemetry {
     /// Counts a change that was committed.
     pub fn count_change(&self, details: &Details) {
         self.0.metrics.count_change(details);
+    }
+
+    /// Counts a decision.
+    pub fn count_decision(&self, decision: Decision) {
+        self.0.metrics.count_decision(decision);
     }
 
     /// Counts a caller that did not show who it is.

@@ -170,6 +170,7 @@ impl View {
             cursor: None,
             is_failing: false,
         };
+        self.0.fills.open().await?;
         follower.step().await?;
         let (stop, stopped) = watch::channel(false);
         let followed = Arc::clone(&self.0.followed);
@@ -198,7 +199,8 @@ impl View {
             return Ok(gathered.into());
         }
         let deadline = Instant::now() + self.0.patience;
-        match timeout_at(deadline, self.look_further(key, lookup)).await {
+        // Boxed, so that what is remembered, which is most, does not carry the rest along.
+        match timeout_at(deadline, Box::pin(self.look_further(key, lookup))).await {
             Ok(outcome) => outcome.map(Into::into),
             Err(_) => {
                 self.0.counters.refused_old.count();

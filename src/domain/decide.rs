@@ -275,9 +275,8 @@ fn permit(policy: &Policy, member: &Member, ask: &Ask) -> Result<Reach, DenyReas
     if ask.action.is_above_token_ceiling() {
         return Err(DenyReason::AboveTokenCeiling);
     }
-    if !policy.declares(&ask.action) {
-        return Err(DenyReason::UnknownAction);
-    }
+    let declared = policy.declared(&ask.action);
+    let declared = declared.ok_or(DenyReason::UnknownAction)?;
     let in_own_workspace = match &ask.workspace_id {
         Some(id) => *id == member.workspace_id,
         None => matches!(ask.owner, Owner::Bearer | Owner::Collection),
@@ -285,11 +284,11 @@ fn permit(policy: &Policy, member: &Member, ask: &Ask) -> Result<Reach, DenyReas
     if !in_own_workspace {
         return Err(DenyReason::WrongWorkspace);
     }
-    let rule = policy.rule(member.role.as_str(), &ask.action);
+    let rule = policy.rule_of(member.role.as_str(), &ask.action, declared);
     let reach = rule.ok_or(DenyReason::RoleNotPermitted)?.reach;
     let within = match &ask.owner {
         // The further reach does not make a listing of what is none.
-        Owner::Collection => policy.is_collection(&ask.action),
+        Owner::Collection => declared.is_collection,
         Owner::Bearer => true,
         Owner::Member(id) if *id == member.member_id => true,
         Owner::Member(_) | Owner::Nobody => reach == Reach::Workspace,

@@ -38,10 +38,12 @@ pub struct Policy {
     hash: String,
 }
 
+/// What a policy declares of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct DeclaredAction {
+pub struct DeclaredAction {
     column: usize,
-    is_collection: bool,
+    /// Whether it lists a collection.
+    pub is_collection: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -82,26 +84,23 @@ impl Policy {
         Self::parse(EMBEDDED)
     }
 
-    /// Whether the action is declared.
-    pub fn declares(&self, action: &Action) -> bool {
-        self.actions.contains_key(action.as_str())
-    }
-
-    /// Whether the action is declared as one that lists a collection.
-    pub fn is_collection(&self, action: &Action) -> bool {
-        self.actions
-            .get(action.as_str())
-            .is_some_and(|declared| declared.is_collection)
+    /// The action's declaration, if it has one.
+    pub fn declared(&self, action: &Action) -> Option<DeclaredAction> {
+        self.actions.get(action.as_str()).copied()
     }
 
     /// The rule that lets the role do the action. None: it may not at all, or the role or the action is not in the policy.
     pub fn rule(&self, role: &str, action: &Action) -> Option<&Rule> {
+        self.rule_of(role, action, self.declared(action)?)
+    }
+
+    /// The same, of an action whose declaration has been found.
+    pub fn rule_of(&self, role: &str, action: &Action, declared: DeclaredAction) -> Option<&Rule> {
         // The ceiling once more, at the only place a reach comes from: a policy above it cannot be made, and if one
         // could, it would still grant nothing.
         if action.is_above_token_ceiling() {
             return None;
         }
-        let declared = self.actions.get(action.as_str())?;
         self.roles.get(role)?.rules.get(declared.column)?.as_ref()
     }
 

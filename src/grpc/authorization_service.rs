@@ -7,10 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{Api, render};
 use crate::{
-    domain::{
-        caller::{Caller, Grant},
-        decide::Decision,
-    },
+    domain::caller::{Caller, Grant},
     pb::{
         AuthorizeRequest, AuthorizeResponse, BatchAuthorizeRequest, BatchAuthorizeResponse,
         ListPermissionsRequest, ListPermissionsResponse,
@@ -42,11 +39,8 @@ impl AuthorizationService for Api {
         let (token, ask, circumstances) = parse::one(request.into_inner())?;
         let presentation = presentation(&token, &caller, &circumstances);
         let verdict = self.service.authorize(presentation, &ask, explain).await?;
-        let decision = verdict.decision;
-        let mut response = Response::new(render::verdict(verdict));
-        // For whoever counts decisions.
-        response.extensions_mut().insert(decision);
-        Ok(response)
+        self.tell_decision(verdict.decision);
+        Ok(Response::new(render::verdict(verdict)))
     }
 
     async fn batch_authorize(
@@ -60,10 +54,10 @@ impl AuthorizationService for Api {
             .service
             .batch_authorize(presentation, &asks, mode)
             .await?;
-        let decisions: Vec<Decision> = verdict.decisions.iter().flatten().copied().collect();
-        let mut response = Response::new(render::batch(verdict));
-        response.extensions_mut().insert(decisions);
-        Ok(response)
+        for decision in verdict.decisions.iter().flatten() {
+            self.tell_decision(*decision);
+        }
+        Ok(Response::new(render::batch(verdict)))
     }
 
     async fn list_permissions(

@@ -6,7 +6,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use http::{Extensions, HeaderMap};
+use http::{Extensions, HeaderMap, HeaderName, header::AUTHORIZATION};
 use tokio::sync::watch;
 use tonic::{Request, transport::server::TcpConnectInfo};
 
@@ -19,9 +19,7 @@ use crate::domain::{
 };
 
 /// The metadata key of a service key.
-const KEY: &str = "x-countersign-key";
-/// The metadata key of what other credentials come in. None of them is accepted: not a personal access token either.
-const AUTHORIZATION: &str = "authorization";
+const KEY: HeaderName = HeaderName::from_static("x-countersign-key");
 
 /// How many failed authentications a peer may have in a second.
 const FAILURES_PER_SECOND: u32 = 10;
@@ -151,9 +149,10 @@ impl Gate {
         if let Callers::Open(caller) = &**callers {
             return Ok(Arc::clone(caller));
         }
-        let mut keys = headers.get_all(KEY).iter();
+        let mut keys = headers.get_all(&KEY).iter();
         let (first, second) = (keys.next(), keys.next());
-        let other = headers.get(AUTHORIZATION);
+        // What other credentials come in. None of them is accepted: not a personal access token either.
+        let other = headers.get(&AUTHORIZATION);
         match (first, second, other) {
             (None, _, None) => Err(Error::CredentialMissing),
             (None, _, Some(_)) => Err(Error::CredentialInvalid),

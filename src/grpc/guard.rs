@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
@@ -57,7 +57,8 @@ impl Default for CallLimits {
 }
 
 /// How tonic tells in which ways a message may be compressed.
-const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Adds the guard to a service.
 #[derive(Clone)]
@@ -171,7 +172,7 @@ fn answer(error: Error) -> Response<Body> {
 
 /// The deadline that the caller sent: up to eight digits and a unit (the gRPC protocol over HTTP/2, `Timeout`).
 fn asked_for(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let text = headers.get(&TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -208,7 +209,7 @@ fn translate_unknown(response: Response<Body>) -> Response<Body> {
     let Some(status) = Status::from_header_map(headers) else {
         return response;
     };
-    match (status.code(), headers.get(ACCEPT_ENCODING)) {
+    match (status.code(), headers.get(&ACCEPT_ENCODING)) {
         (Code::Unimplemented, _) if !status.details().is_empty() => response,
         // The message is compressed in a way that is not among these.
         (Code::Unimplemented, Some(accepted)) => {

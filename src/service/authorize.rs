@@ -83,7 +83,7 @@ impl Service {
         let rules = self.rules();
         let policy = &rules.policy;
         let decide = |presented: &Presented, now| decide(policy, presented, ask, now);
-        let (decision, seen) = self.from_view(&rules, &presentation, decide).await?;
+        let (decision, seen) = self.answer_from_view(&rules, &presentation, decide).await?;
         let reason = match decision {
             Decision::Allow(_) => None,
             Decision::Deny(reason) => Some(reason),
@@ -115,7 +115,7 @@ impl Service {
         let rules = self.rules();
         let decide =
             |presented: &Presented, now| decide_batch(&rules.policy, presented, asks, mode, now);
-        let (decisions, seen) = self.from_view(&rules, &presentation, decide).await?;
+        let (decisions, seen) = self.answer_from_view(&rules, &presentation, decide).await?;
         // Whether the token is good is the same for all of them.
         let reason = decisions
             .iter()
@@ -146,7 +146,7 @@ impl Service {
             Ok(found.into_iter().map(owned).collect())
         };
         let (permissions, seen): (Result<Vec<_>, _>, _) =
-            self.from_view(&rules, &presentation, list).await?;
+            self.answer_from_view(&rules, &presentation, list).await?;
         let seen = self.take(seen, permissions.as_ref().err().copied());
         Ok(Permissions {
             permissions,
@@ -156,7 +156,7 @@ impl Service {
     }
 
     /// Answers from what is known of what was presented. A malformed token is not looked up at all.
-    async fn from_view<T>(
+    async fn answer_from_view<T>(
         &self,
         rules: &Rules,
         presentation: &Presentation<'_>,

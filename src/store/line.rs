@@ -98,6 +98,12 @@ impl Line {
         Ok(found.is_some_and(|revision| name.names(&revision)))
     }
 
+    /// Opens the connection, so that the first question need not wait for it.
+    pub async fn open(mut self) -> Result<Self, Abort> {
+        self.session().await?;
+        Ok(self)
+    }
+
     /// Closes the connection.
     pub async fn close(self) {
         if let Some(session) = self.session {

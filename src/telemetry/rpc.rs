@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use opentelemetry::{
     Context as OtelContext,
@@ -22,12 +22,11 @@ use tower::{Layer, Service};
 use tracing::{Instrument, Metadata, Span, field};
 
 use super::{Telemetry, metrics::code_name};
-use crate::domain::decide::Decision;
 
 /// The target of the spans made here.
 const TARGET: &str = concat!(env!("CARGO_CRATE_NAME"), "::rpc");
-const TRACE_PARENT: &str = "traceparent";
-const STATUS: &str = "grpc-status";
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 static W3C: LazyLock<TraceContextPropagator> = LazyLock::new(TraceContextPropagator::new);
 
@@ -94,14 +93,6 @@ where
                 }
             };
             let (parts, body) = response.into_parts();
-            if let Some(decision) = parts.extensions.get::<Decision>() {
-                call.telemetry.0.metrics.count_decision(*decision);
-            }
-            if let Some(decisions) = parts.extensions.get::<Vec<Decision>>() {
-                for decision in decisions {
-                    call.telemetry.0.metrics.count_decision(*decision);
-                }
-            }
             // An answer of nothing but a status is complete with its headers. Otherwise the body holds the call.
             let call = match status(&parts.headers) {
                 Some(code) => {
@@ -131,7 +122,8 @@ impl<B: Body + Unpin> Body for WatchedBody<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = &mut *self;
-        let span = this.call.as_ref().map(|call| call.span.clone());
+        let span = this.call.as_ref().map(|call| &call.span);
+        let span = span.filter(|span| !span.is_disabled()).cloned();
         let _entered = span.as_ref().map(Span::enter);
         let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
         let ended = match &frame {
@@ -209,7 +201,7 @@ impl Drop for Call {
 /// exported and the caller has none that a log line could name.
 fn span(telemetry: &Telemetry, method: &str, headers: &HeaderMap) -> Span {
     let parent = headers
-        .contains_key(TRACE_PARENT)
+        .contains_key(&TRACE_PARENT)
         .then(|| W3C.extract_with_context(&OtelContext::new(), &RequestMetadata(headers)));
     if parent.is_none() && telemetry.0.traces.is_none() {
         return Span::none();
@@ -244,7 +236,7 @@ impl Extractor for RequestMetadata<'_> {
 
 /// The status in headers or trailers, if it is there.
 fn status(headers: &HeaderMap) -> Option<Code> {
-    let value = headers.get(STATUS)?;
+    let value = headers.get(&STATUS)?;
     Some(Code::from_bytes(value.as_bytes()))
 }
 

@@ -12,6 +12,7 @@ use std::{
 
 use tokio::{
     sync::{Semaphore, SemaphorePermit, watch},
+    task::JoinSet,
     time::timeout,
 };
 use tracing::Instrument;
@@ -63,7 +64,8 @@ pub(super) struct Fills {
     lines: Mutex<Vec<Line>>,
     new_line: Box<dyn Fn() -> Line + Send + Sync>,
     is_closed: AtomicBool,
-    /// As many as there may be connections, less one for the slow lane.
+    connections: usize,
+    /// As many as there are connections, less one for the slow lane.
     lane: Semaphore,
     /// For callers that present many unknown secrets.
     slow_lane: Semaphore,
@@ -90,6 +92,7 @@ impl Fills {
             lines: Mutex::default(),
             new_line: Box::new(new_line),
             is_closed: AtomicBool::new(false),
+            connections,
             lane: Semaphore::new(connections - 1),
             slow_lane: Semaphore::new(1),
             unknown: Limiter::new(UNKNOWN_PER_SECOND),
@@ -98,6 +101,19 @@ impl Fills {
             patience,
             counters,
         }
+    }
+
+    /// Opens the connections that there may be.
+    pub(super) async fn open(&self) -> Result<(), Error> {
+        let mut opening = JoinSet::new();
+        for _ in 0..self.connections {
+            opening.spawn((self.new_line)().open());
+        }
+        while let Some(line) = opening.join_next().await {
+            let line = line.map_err(|_| Error::Unavailable)?;
+            self.put_back(line.map_err(Error::from)?).await;
+        }
+        Ok(())
     }
 
     /// Reads what is wanted, or joins whoever does already. To be judged before it is used, by each who has it.

@@ -1,7 +1,7 @@
 //! One caller's connection: the four generated clients, with its service key in the metadata of every call, and short
 //! ways to make the calls that most tests make on their way elsewhere.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use countersign::pb::{
     AuthorizeRequest, AuthorizeResponse, CreateWorkspaceRequest, DeleteWorkspaceRequest,
@@ -14,12 +14,14 @@ use countersign::pb::{
     token_service_client::TokenServiceClient,
 };
 use tonic::{
-    Request, Status,
+    Code, Request, Status,
     metadata::AsciiMetadataValue,
     service::{Interceptor, interceptor::InterceptedService},
     transport::Channel,
 };
 
+/// How long to ask for a decision that cannot be made.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Where a service key goes.
 const KEY_HEADER: &str = "x-countersign-key";
 
@@ -175,7 +177,8 @@ impl Client {
         response.token.expect("the answer carries it")
     }
 
-    /// Asks for a decision.
+    /// Asks for a decision, again while the service says that it cannot decide now, as its callers do: on a busy machine the
+    /// database may take longer than a decision waits.
     pub(crate) async fn authorize(
         &self,
         token: &str,
@@ -183,9 +186,15 @@ impl Client {
         workspace_id: &str,
         owner: Option<Owner>,
     ) -> AuthorizeResponse {
-        let request = authorize_request(token, action, workspace_id, owner);
-        let response = self.authorization.clone().authorize(request).await;
-        response.expect("there is a decision").into_inner()
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let request = authorize_request(token, action, workspace_id, owner.clone());
+            match self.authorization.clone().authorize(request).await {
+                Ok(response) => return response.into_inner(),
+                Err(status) if status.code() == Code::Unavailable && Instant::now() < deadline => {}
+                Err(status) => panic!("there is a decision: {status:?}"),
+            }
+        }
     }
 }
 
