@@ -186,10 +186,11 @@ fn revision(revision: Option<Revision>) -> String {
     revision.map_or_else(String::new, |revision| revision.to_string())
 }
 
+/// To the millisecond, like all times; what is finer is cut off.
 fn duration(duration: Duration) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
-        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or(0),
+        nanos: i32::try_from(duration.subsec_millis() * 1_000_000).unwrap_or(0),
     }
 }
 
