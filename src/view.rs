@@ -183,24 +183,27 @@ impl View {
         })
     }
 
+    /// What memory knows of a token by now, if it knows enough and is young enough.
+    pub fn recall(&self, lookup: &Lookup<'_>) -> Option<Seen> {
+        let key = self.0.memory.keys().secret(lookup.secret);
+        let gathered = self.0.memory.gather(&key)?;
+        let is_new_enough = match &lookup.min_revision {
+            None => true,
+            Some(name) => name.names(&gathered.revision),
+        };
+        if !is_new_enough || !self.is_young(gathered.as_of) {
+            return None;
+        }
+        self.0.counters.hits.count();
+        Some(gathered.into())
+    }
+
     /// What is known of a token by now: from memory, or read where it is missing. Waits for the next reading of the feed
     /// where the view is too old, and gives up rather than answer from one that is.
     pub async fn look_up(&self, lookup: &Lookup<'_>) -> Result<Seen, Error> {
         let key = self.0.memory.keys().secret(lookup.secret);
-        let gathered = self.0.memory.gather(&key).filter(|gathered| {
-            let is_new_enough = match &lookup.min_revision {
-                None => true,
-                Some(name) => name.names(&gathered.revision),
-            };
-            is_new_enough && self.is_young(gathered.as_of)
-        });
-        if let Some(gathered) = gathered {
-            self.0.counters.hits.count();
-            return Ok(gathered.into());
-        }
         let deadline = Instant::now() + self.0.patience;
-        // Boxed, so that what is remembered, which is most, does not carry the rest along.
-        match timeout_at(deadline, Box::pin(self.look_further(key, lookup))).await {
+        match timeout_at(deadline, self.look_further(key, lookup)).await {
             Ok(outcome) => outcome.map(Into::into),
             Err(_) => {
                 self.0.counters.refused_old.count();
