@@ -2,7 +2,10 @@
 //! waiting by what somebody else lacks.
 
 mod outage;
+mod pooler;
+mod revisions;
 mod starving;
+mod waiting;
 mod warm;
 
 use std::time::{Duration, Instant};

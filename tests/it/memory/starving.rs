@@ -1,7 +1,6 @@
 //! What memory cannot decide keeps nothing away that it can, and one caller's flood keeps no other caller waiting.
 
 use std::{
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -33,13 +32,6 @@ const WARM: usize = 20;
 const FLOOD: usize = 600;
 const COLD: usize = 100;
 
-/// Where the database is.
-fn address(database: &TestDatabase) -> SocketAddr {
-    let (_, after) = database.url().split_once('@').expect("a host");
-    let (address, _) = after.split_once('/').expect("a name");
-    address.parse().expect("an address")
-}
-
 async fn held_tokens(server: &TestServer) -> f64 {
     let scrape = Scrape::of(server.metrics_address()).await;
     scrape.get("countersign_view_tokens").expect("it is told")
@@ -60,7 +52,7 @@ async fn a_stalled_database_holds_up_no_decision_that_memory_can_make() {
     let Some(database) = TestDatabase::create(Backend::Postgres).await else {
         return;
     };
-    let proxy = Proxy::start(address(&database), Mode::Pass).await;
+    let proxy = Proxy::start(database.address(), Mode::Pass).await;
     let through = database.through(proxy.address());
     let setup = Setup {
         database_url: Some(through.url().to_owned()),
