@@ -14,6 +14,7 @@ mod line;
 mod lock;
 mod migration;
 mod mutate;
+mod probe;
 mod staleness;
 mod tokens;
 mod vitals;

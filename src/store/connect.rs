@@ -11,7 +11,8 @@ use sea_orm_migration::MigratorTrait;
 use tokio::sync::Semaphore;
 
 use super::{
-    Abort, Session, Store, lock::FileLock, migration::Migrator, mutate::MAX_MUTATIONS, staleness,
+    Abort, Session, Store, lock::FileLock, migration::Migrator, mutate::MAX_MUTATIONS, probe,
+    staleness,
 };
 use crate::domain::{
     database_url::{Backend, DatabaseUrl},
@@ -41,6 +42,13 @@ pub enum StoreError {
     /// Migrations are pending.
     #[error("the database `{0}` lacks migrations: run `countersign migrate` first ({missing})", missing = .1.join(", "))]
     Pending(DatabaseUrl, Vec<String>),
+    /// A pooler breaks prepared statements.
+    #[error(
+        "the database `{0}` is reached through a pooler that loses prepared statements: run the pooler in session mode, or \
+         use one that keeps them in transaction mode too (PgBouncer does from 1.21 on, with `max_prepared_statements`); \
+         `database_direct_url` does not help, it is for migrations and for following changes only"
+    )]
+    Pooler(DatabaseUrl),
     /// Live tokens hang on a pepper that is not in the ring.
     #[error(
         "{live} live tokens hang on the pepper `{pepper_id}`, which is not in the ring: add it back"
@@ -83,6 +91,8 @@ impl Store {
                 )
             }
             Backend::Postgres => {
+                // First of all: whatever else fails through such a pooler says nothing of it.
+                probe::check(url).await?;
                 let read = connect(url, MAX_CONNECTIONS).await.map_err(fault)?;
                 let pending = Migrator::pending(&read).await.map_err(fault)?;
                 if !pending.is_empty() {

@@ -104,6 +104,13 @@ fn answer(error: &DbErr) -> Option<&dyn DatabaseError> {
     }
 }
 
+/// The code with which Postgres refused a statement and went on. None: it was not refused, or the session was ended, which
+/// a pooler does under codes of its own choice.
+pub(super) fn refusal(error: &DbErr) -> Option<&str> {
+    let answer = answer(error)?.try_downcast_ref::<PgDatabaseError>()?;
+    (answer.severity() == PgSeverity::Error).then(|| answer.code())
+}
+
 /// SQLite's extended codes hold the primary one in their low byte.
 fn sqlite_code(answer: &dyn DatabaseError) -> Option<u32> {
     let code = answer.code()?.parse::<u32>().ok()?;

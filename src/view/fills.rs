@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Semaphore, SemaphorePermit, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch},
     task::JoinSet,
     time::timeout,
 };
@@ -35,7 +35,8 @@ use crate::{
     store::{Abort, Line, Presentation},
 };
 
-/// How many secrets may be looked up or wait for it. Past it the database is further behind than anyone would wait.
+/// How many secrets may be looked up or wait for it, of one caller's. Past it the database is further behind than anyone
+/// would wait.
 const MAX_FLIGHTS: usize = 1024;
 /// How many unknown secrets a caller may present in a second before its lookups queue in a lane of their own.
 const UNKNOWN_PER_SECOND: u32 = 50;
@@ -58,6 +59,19 @@ pub(super) struct Wanted<'a> {
     pub(super) epoch: u64,
 }
 
+/// What one caller may take of what all have.
+struct Share {
+    flights: Arc<Semaphore>,
+    /// To queue for a connection. As many as could all run at once, so that nobody else's turn is far behind them.
+    turns: Arc<Semaphore>,
+}
+
+/// A connection may be used for as long as this is held.
+struct Turn<'a> {
+    _own: OwnedSemaphorePermit,
+    _lane: SemaphorePermit<'a>,
+}
+
 pub(super) struct Fills {
     flights: Mutex<HashMap<Key, Flight, BuildKeyHasher>>,
     /// Idle ones; a new one is made where there is none.
@@ -69,6 +83,8 @@ pub(super) struct Fills {
     lane: Semaphore,
     /// For callers that present many unknown secrets.
     slow_lane: Semaphore,
+    /// As many as callers are configured.
+    shares: Mutex<HashMap<CallerName, Share>>,
     unknown: Limiter<CallerName>,
     clock: Clock,
     /// How long a lookup waits for its turn.
@@ -95,6 +111,7 @@ impl Fills {
             connections,
             lane: Semaphore::new(connections - 1),
             slow_lane: Semaphore::new(1),
+            shares: Mutex::default(),
             unknown: Limiter::new(UNKNOWN_PER_SECOND),
             clock,
             turn,
@@ -129,9 +146,10 @@ impl Fills {
         if let Some(flight) = flights.get(&wanted.key) {
             return Ok(flight.clone());
         }
-        if flights.len() >= MAX_FLIGHTS {
+        let place = self.with_share(wanted.caller, |share| Arc::clone(&share.flights));
+        let Ok(place) = place.try_acquire_owned() else {
             return Err(self.overloaded());
-        }
+        };
         let (land, flight) = watch::channel(None);
         flights.insert(wanted.key, flight.clone());
         drop(flights);
@@ -141,6 +159,7 @@ impl Fills {
         let fly = async move {
             let outcome = fills.read(&digests, &caller, epoch).await;
             lock(&fills.flights).remove(&key);
+            drop(place);
             land.send_replace(Some(outcome));
         };
         tokio::spawn(fly.in_current_span());
@@ -185,17 +204,36 @@ impl Fills {
         answer.map_err(Abort::into)
     }
 
-    async fn turn(&self, caller: &CallerName) -> Result<SemaphorePermit<'_>, Error> {
-        let is_spent = self.unknown.is_spent(caller, self.clock.now());
-        let lane = match is_spent {
-            true => &self.slow_lane,
-            false => &self.lane,
+    async fn turn(&self, caller: &CallerName) -> Result<Turn<'_>, Error> {
+        let turns = self.with_share(caller, |share| Arc::clone(&share.turns));
+        let turn = async {
+            let own = turns.acquire_owned().await.ok()?;
+            // Now, that the outcomes of its turns before are known.
+            let lane = match self.unknown.is_spent(caller, self.clock.now()) {
+                true => &self.slow_lane,
+                false => &self.lane,
+            };
+            Some(Turn {
+                _own: own,
+                _lane: lane.acquire().await.ok()?,
+            })
         };
-        match timeout(self.turn, lane.acquire()).await {
-            Ok(Ok(turn)) => Ok(turn),
-            Ok(Err(_)) => Err(Error::Unavailable),
+        match timeout(self.turn, turn).await {
+            Ok(turn) => turn.ok_or(Error::Unavailable),
             Err(_) => Err(self.overloaded()),
         }
+    }
+
+    fn with_share<T>(&self, caller: &CallerName, take: impl FnOnce(&Share) -> T) -> T {
+        let mut shares = lock(&self.shares);
+        if let Some(share) = shares.get(caller) {
+            return take(share);
+        }
+        let share = shares.entry(caller.clone()).or_insert(Share {
+            flights: Arc::new(Semaphore::new(MAX_FLIGHTS)),
+            turns: Arc::new(Semaphore::new(self.connections - 1)),
+        });
+        take(share)
     }
 
     fn overloaded(&self) -> Error {

@@ -18,6 +18,7 @@ mod crash;
 mod decision_table;
 mod life_cycle;
 mod limits;
+mod memory;
 mod migrations;
 mod peppers;
 mod permissions;

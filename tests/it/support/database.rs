@@ -111,6 +111,13 @@ impl TestDatabase {
         &self.url
     }
 
+    /// Where its server listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let (_, after) = self.url.split_once('@').expect("an address has a host");
+        let (address, _) = after.split_once('/').expect("an address has a name");
+        address.parse().expect("a numeric address")
+    }
+
     /// A folder that lives as long as the database. An embedded one has its files in it.
     pub(crate) fn folder(&self) -> &std::path::Path {
         self.folder.path()

@@ -204,7 +204,7 @@ fn is_ready(folder: &Path) -> bool {
 }
 
 /// Whom to run the server as, where this process, which owns the folder, is root: postgres refuses to be.
-fn unprivileged_user(folder: &Path) -> Option<(u32, u32)> {
+pub(crate) fn unprivileged_user(folder: &Path) -> Option<(u32, u32)> {
     if fs::metadata(folder).expect("the folder is there").uid() != 0 {
         return None;
     }

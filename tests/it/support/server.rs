@@ -67,6 +67,8 @@ pub(crate) struct Setup {
     pub(crate) drain_delay: Duration,
     /// Where the database is reached, if not directly.
     pub(crate) database_url: Option<String>,
+    /// Where its feed is followed, if not where the rest is.
+    pub(crate) database_direct_url: Option<String>,
     pub(crate) clock: TestClock,
     pub(crate) limits: Limits,
     /// Told of every statement that is run while it serves.
@@ -87,6 +89,7 @@ impl Default for Setup {
             reflection: true,
             drain_delay: Duration::ZERO,
             database_url: None,
+            database_direct_url: None,
             clock: TestClock::default(),
             // A busy machine is no reason for a test to fail: those about deadlines set their own.
             limits: Limits {
@@ -134,13 +137,16 @@ impl Setup {
         let metrics_address = metrics.local_addr().expect("a bound port");
         let telemetry = Telemetry::new(grpc::methods()).expect("telemetry");
         let url = self.database_url.as_deref().unwrap_or(database.url());
-        let url = DatabaseUrl::parse(url).expect("an address");
+        let direct_url = self.database_direct_url.as_deref().unwrap_or(url);
+        let [url, direct_url] =
+            [url, direct_url].map(|url| DatabaseUrl::parse(url).expect("an address"));
         let (clock, statements) = (self.clock.clone(), self.statements.clone());
         let limits = self.limits.clone();
         let place = Place {
             address,
             metrics_address,
             url,
+            direct_url,
         };
         let config = self.config(&place);
         let (stop, stopped) = oneshot::channel::<()>();
@@ -182,7 +188,7 @@ impl Setup {
             listen_addr: place.address,
             metrics_addr: place.metrics_address,
             database_url: place.url.clone(),
-            database_direct_url: place.url.clone(),
+            database_direct_url: place.direct_url.clone(),
             peppers: PepperRing::parse(&self.peppers).expect("peppers"),
             policy: self.policy,
             token_format: self.token_format,
@@ -202,6 +208,7 @@ struct Place {
     address: SocketAddr,
     metrics_address: SocketAddr,
     url: DatabaseUrl,
+    direct_url: DatabaseUrl,
 }
 
 /// A server that runs until it is stopped or dropped.

@@ -36,6 +36,15 @@ pub(crate) fn require_postgres() -> Option<PathBuf> {
     })
 }
 
+/// PgBouncer, which is installed where only root looks. None, which was said, where it is missing and not required.
+pub(crate) fn require_pgbouncer() -> Option<PathBuf> {
+    let installed = Path::new("/usr/sbin/pgbouncer");
+    match installed.is_file() {
+        true => Some(installed.to_owned()),
+        false => require_tool("pgbouncer"),
+    }
+}
+
 fn newest_postgres(versions: &Path) -> Option<PathBuf> {
     let number = |folder: &Path| folder.file_name()?.to_str()?.parse::<u32>().ok();
     std::fs::read_dir(versions)

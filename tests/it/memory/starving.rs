@@ -1,0 +1,294 @@
+//! What memory cannot decide keeps nothing away that it can, and one caller's flood keeps no other caller waiting.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use countersign::pb::DenyReason;
+use tokio::{sync::Mutex, task::JoinSet, time::sleep};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use super::{allows, another_connection, ask, decisions_within, is_allowed, issue, until, warm};
+use crate::support::{
+    call::unknown_secret,
+    client::Client,
+    database::{Backend, TestDatabase, on_both},
+    http::Scrape,
+    proxy::{Mode, Proxy},
+    server::{BOOKINGS, DASHBOARD, PLATFORM, Setup, TestServer},
+    status::assert_status,
+};
+
+/// Calls that one connection may have open at once, and a few less.
+const CALLS_PER_CONNECTION: usize = 200;
+const COLD_CALLS: usize = 3000;
+const WARM: usize = 20;
+/// So many invented tokens at once; and more than may be looked up at once.
+const FLOOD: usize = 400;
+const GREAT_FLOOD: usize = 1200;
+/// As long as a refusal says.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+/// How long the slow database takes for each answer at least, there and back.
+const SLOW: Duration = Duration::from_millis(10);
+/// How a decision is refused that takes the database: it takes too long, or there are too many before it.
+const FOR_NOW: [(Code, &str); 2] = [
+    (Code::Unavailable, "UNAVAILABLE"),
+    (Code::ResourceExhausted, "OVERLOADED"),
+];
+/// These tests fill the machine: together they would show how it is with less of one.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+const COLD: usize = 100;
+
+async fn held_tokens(server: &TestServer) -> f64 {
+    let scrape = Scrape::of(server.metrics_address()).await;
+    scrape.get("countersign_view_tokens").expect("it is told")
+}
+
+/// Only that it is not now, and when to try again.
+fn must_be_for_now(status: &Status, codes: &[(Code, &str)]) {
+    let found = codes.iter().find(|(code, _)| *code == status.code());
+    let (code, reason) = found.unwrap_or_else(|| panic!("{status:?}"));
+    assert_status(status, *code, reason, None);
+    let details = status.get_error_details();
+    let retry = details.retry_info().expect("it tells when to try again");
+    assert!(retry.retry_delay > Some(Duration::ZERO));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stalled_database_holds_up_no_decision_that_memory_can_make() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let Some(database) = TestDatabase::create(Backend::Postgres).await else {
+        return;
+    };
+    let proxy = Proxy::start(database.address(), Mode::Pass).await;
+    let through = database.through(proxy.address());
+    let setup = Setup {
+        database_url: Some(through.url().to_owned()),
+        database_direct_url: Some(database.url().to_owned()),
+        limits: decisions_within(Duration::from_secs(6)),
+        ..Setup::default()
+    };
+    let server = setup.start(&database).await;
+    let client = server.client(PLATFORM);
+    let secrets = issue(&client, WARM + COLD).await;
+    let (known, cold) = secrets.split_at(WARM);
+    until("they are warm", || async {
+        for secret in known {
+            if ask(&client, secret).await.is_err() {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
+    let before = held_tokens(&server).await;
+
+    proxy.set(Mode::Stall);
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let mut calls = JoinSet::new();
+    for connection in 0..COLD_CALLS / CALLS_PER_CONNECTION {
+        let client = another_connection(&server, DASHBOARD);
+        for call in 0..CALLS_PER_CONNECTION {
+            let number = connection * CALLS_PER_CONNECTION + call;
+            // Some that exist, some that do not.
+            let secret = match cold.get(number) {
+                Some(secret) => secret.clone(),
+                None => unknown_secret(),
+            };
+            let (client, waiting) = (client.clone(), Arc::clone(&waiting));
+            calls.spawn(async move {
+                waiting.fetch_add(1, Ordering::Relaxed);
+                let answer = ask(&client, &secret).await;
+                waiting.fetch_sub(1, Ordering::Relaxed);
+                answer
+            });
+        }
+    }
+    // As long as any of them waits, and a while longer.
+    let (mut decided, mut most, mut slowest) = (0, 0, Duration::ZERO);
+    let began = Instant::now();
+    while waiting.load(Ordering::Relaxed) > 0 || began.elapsed() < Duration::from_secs(1) {
+        most = most.max(waiting.load(Ordering::Relaxed));
+        let sent = Instant::now();
+        let answer = ask(&client, &known[decided % WARM]).await;
+        assert!(allows(&answer.expect("memory has all that it takes")));
+        slowest = slowest.max(sent.elapsed());
+        decided += 1;
+    }
+    let mut refused = [0; 2];
+    for answer in calls.join_all().await {
+        let status = answer.expect_err("nothing can be read");
+        must_be_for_now(&status, &FOR_NOW);
+        refused[usize::from(status.code() == Code::ResourceExhausted)] += 1;
+    }
+    let [unavailable, exhausted] = refused;
+    println!(
+        "{decided} warm decisions while up to {most} calls waited, the slowest in {slowest:?}; {unavailable} times \
+         UNAVAILABLE, {exhausted} times RESOURCE_EXHAUSTED"
+    );
+    assert!(decided >= 100, "{decided}");
+    assert!(unavailable > 0 && exhausted > 0, "{refused:?}");
+    assert_eq!(held_tokens(&server).await, before);
+
+    proxy.set(Mode::Pass);
+    until("what was cold is decided", || async {
+        ask(&client, &cold[0]).await.is_ok()
+    })
+    .await;
+}
+
+/// Presents invented tokens, so many at once, until it is over; tells how many were denied and how many refused.
+struct Flood {
+    is_over: Arc<AtomicBool>,
+    denied: Arc<AtomicUsize>,
+    refused: Arc<AtomicUsize>,
+    /// Those of the refusals that came of waiting too long.
+    late: Arc<AtomicUsize>,
+    workers: JoinSet<()>,
+}
+
+impl Flood {
+    fn start(server: &TestServer, calls: usize) -> Self {
+        let mut flood = Self {
+            is_over: Arc::default(),
+            denied: Arc::default(),
+            refused: Arc::default(),
+            late: Arc::default(),
+            workers: JoinSet::new(),
+        };
+        for _ in 0..calls / CALLS_PER_CONNECTION {
+            let client = another_connection(server, BOOKINGS);
+            for _ in 0..CALLS_PER_CONNECTION {
+                let client = client.clone();
+                let is_over = Arc::clone(&flood.is_over);
+                let [denied, refused, late] =
+                    [&flood.denied, &flood.refused, &flood.late].map(Arc::clone);
+                flood.workers.spawn(async move {
+                    while !is_over.load(Ordering::Relaxed) {
+                        match present(&client).await {
+                            Ok(()) => denied.fetch_add(1, Ordering::Relaxed),
+                            Err(status) => {
+                                must_be_for_now(&status, &FOR_NOW);
+                                let is_late = status.code() == Code::Unavailable;
+                                late.fetch_add(usize::from(is_late), Ordering::Relaxed);
+                                sleep(RETRY_PAUSE).await;
+                                refused.fetch_add(1, Ordering::Relaxed)
+                            }
+                        };
+                    }
+                });
+            }
+        }
+        flood
+    }
+
+    /// How many were denied and how many refused: hardly any for having waited too long, which a busy machine does.
+    async fn end(self) -> [usize; 2] {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.workers.join_all().await;
+        let counts = [self.denied, self.refused, self.late];
+        let [denied, refused, late] = counts.map(|count| count.load(Ordering::Relaxed));
+        assert!(late * 50 <= refused, "{late} of {refused}");
+        [denied, refused]
+    }
+}
+
+async fn present(client: &Client) -> Result<(), Status> {
+    let answer = ask(client, &unknown_secret()).await?;
+    let decision = answer.decision.expect("a decision");
+    assert_eq!(decision.reason(), DenyReason::UnknownToken);
+    Ok(())
+}
+
+async fn a_flood_of_invented_tokens_starves_no_other_caller(database: TestDatabase) {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let setup = Setup {
+        limits: decisions_within(Duration::from_secs(10)),
+        ..Setup::default()
+    };
+    let server = setup.start(&database).await;
+    let client = server.client(PLATFORM);
+    let secrets = issue(&client, WARM + COLD).await;
+    let (known, cold) = secrets.split_at(WARM);
+    warm(&client, known).await;
+    assert_eq!(held_tokens(&server).await, WARM as f64);
+
+    let flood = Flood::start(&server, FLOOD);
+    until("the flood is at its height", || async {
+        flood.denied.load(Ordering::Relaxed) + flood.refused.load(Ordering::Relaxed) > FLOOD
+    })
+    .await;
+    let mut slowest = [Duration::ZERO; 2];
+    for secret in cold {
+        let sent = Instant::now();
+        let answer = ask(&client, secret).await;
+        assert!(allows(
+            &answer.expect("another caller's flood is no reason")
+        ));
+        slowest[0] = slowest[0].max(sent.elapsed());
+        let sent = Instant::now();
+        assert!(is_allowed(&client, &known[0]).await);
+        slowest[1] = slowest[1].max(sent.elapsed());
+    }
+    let held = held_tokens(&server).await;
+    let [denied, refused] = flood.end().await;
+    println!(
+        "{denied} invented tokens were denied and {refused} refused; meanwhile the slowest cold decision took {:?}, the \
+         slowest warm one {:?}",
+        slowest[0], slowest[1]
+    );
+    assert!(denied > 2 * FLOOD, "it was no flood");
+    assert_eq!(held, (WARM + COLD) as f64, "invented tokens are not held");
+}
+
+/// On a database that takes its time a few places in a queue are a long wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_before_a_slow_database_leaves_other_callers_their_turns() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let Some(database) = TestDatabase::create(Backend::Postgres).await else {
+        return;
+    };
+    let proxy = Proxy::start(database.address(), Mode::Pass).await;
+    let setup = Setup {
+        database_url: Some(database.through(proxy.address()).url().to_owned()),
+        database_direct_url: Some(database.url().to_owned()),
+        limits: decisions_within(Duration::from_secs(10)),
+        ..Setup::default()
+    };
+    let clock = setup.clock.clone();
+    let server = setup.start(&database).await;
+    let client = server.client(PLATFORM);
+    let cold = issue(&client, COLD).await;
+    proxy.set(Mode::Delay(SLOW));
+    // Whoever has spent its budget of unknown tokens has a new one by and by.
+    let time = tokio::spawn(async move {
+        loop {
+            sleep(Duration::from_millis(10)).await;
+            clock.advance(Duration::from_millis(10));
+        }
+    });
+    let flood = Flood::start(&server, GREAT_FLOOD);
+    until("the flood is at its height", || async {
+        flood.refused.load(Ordering::Relaxed) > GREAT_FLOOD
+    })
+    .await;
+    let mut slowest = Duration::ZERO;
+    for secret in &cold[..COLD / 2] {
+        let sent = Instant::now();
+        let answer = ask(&client, secret).await;
+        assert!(allows(
+            &answer.expect("another caller's flood is no reason")
+        ));
+        slowest = slowest.max(sent.elapsed());
+    }
+    let [denied, refused] = flood.end().await;
+    time.abort();
+    println!("{denied} denied, {refused} refused; the slowest cold decision took {slowest:?}");
+}
+
+on_both![a_flood_of_invented_tokens_starves_no_other_caller];
