@@ -24,9 +24,7 @@ use crate::{
     grpc::{Api, Gate, GuardLayer, reflection},
     service::Service,
     store::{PoolVitals, Store, StoreError},
-    telemetry::{
-        DatabaseSample, MetricsServer, PoolSample, RpcLayer, Telemetry, ViewSample,
-    },
+    telemetry::{DatabaseSample, MetricsServer, PoolSample, RpcLayer, Telemetry, ViewSample},
     view::{self, View},
 };
 

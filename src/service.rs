@@ -101,7 +101,8 @@ impl Service {
         if !rules.ring.includes(&running.ring) {
             self.0.store.check_peppers(&rules.ring).await?;
         }
-        let has_same_ring = running.ring.includes(&rules.ring) && rules.ring.includes(&running.ring);
+        let has_same_ring =
+            running.ring.includes(&rules.ring) && rules.ring.includes(&running.ring);
         self.0.rules.store(Arc::new(rules));
         if !has_same_ring {
             // A secret that was unknown may be known now.

@@ -144,7 +144,11 @@ impl Reader<'_> {
                 None
             }
             (Form::Number, _) => {
-                self.fault(key.name, value.span(), "must be a whole number, without quotes");
+                self.fault(
+                    key.name,
+                    value.span(),
+                    "must be a whole number, without quotes",
+                );
                 None
             }
             (Form::Truth, _) => {

@@ -3,15 +3,10 @@
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectionTrait, DbBackend, FromQueryResult, QueryResult, Statement,
-    sqlx::postgres::PgListener,
+    ConnectionTrait, DbBackend, FromQueryResult, QueryResult, Statement, sqlx::postgres::PgListener,
 };
 
-use super::{
-    Session,
-    entity::event::revision,
-    fault::Abort,
-};
+use super::{Session, entity::event::revision, fault::Abort};
 use crate::domain::{
     database_url::{Backend, DatabaseUrl},
     error::Error,

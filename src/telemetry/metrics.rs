@@ -13,10 +13,10 @@ use prometheus::{
     Error, Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
-pub use self::view::ViewSample;
-use self::view::ViewMetrics;
 pub(super) use self::calls::{Calls, code_name};
 use self::family::{counter, counters, gauge, gauges};
+use self::view::ViewMetrics;
+pub use self::view::ViewSample;
 use crate::domain::{
     decide::{Decision, DenyReason},
     event::Details,

@@ -149,7 +149,9 @@ impl Follower {
         let before = self.cursor;
         if self.memory.apply(read, before, sent).is_err() {
             self.counters.resyncs.count();
-            tracing::warn!("the feed is not the one that was followed: all that was remembered is forgotten");
+            tracing::warn!(
+                "the feed is not the one that was followed: all that was remembered is forgotten"
+            );
             self.memory.reset();
             self.cursor = None;
             return true;

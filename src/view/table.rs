@@ -4,11 +4,9 @@
 //! that takes the mark away or, where there is none, the entry. (F. J. Corbató, "A Paging Experiment with the Multics
 //! System", 1968.) Next to LRU it needs no write lock for a lookup.
 
-use std::{
-    sync::{
-        PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    atomic::{AtomicBool, Ordering},
 };
 
 use hashbrown::HashTable;
@@ -166,7 +164,9 @@ impl<V> Shard<V> {
 
     fn unlink(&mut self, place: usize) {
         let hash = self.slots[place].key.hash();
-        let entry = self.index.find_entry(hash, |other| *other as usize == place);
+        let entry = self
+            .index
+            .find_entry(hash, |other| *other as usize == place);
         if let Ok(entry) = entry {
             entry.remove();
         }

@@ -92,8 +92,12 @@ impl ViewMetrics {
         self.age.set(age);
         self.tokens.set(sample.tokens);
         self.lag.set(sample.lag);
-        #[expect(clippy::cast_precision_loss, reason = "a clock is not off by millennia")]
-        self.clock_skew.set(sample.clock_skew_millis as f64 / 1000.0);
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a clock is not off by millennia"
+        )]
+        self.clock_skew
+            .set(sample.clock_skew_millis as f64 / 1000.0);
         for (family, label, total) in &sample.totals {
             let family = match *family {
                 "lookups" => &self.lookups,
