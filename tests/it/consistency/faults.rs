@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::{join, time::sleep};
 
 use super::{
-    ambush::ambush,
+    ambush,
     cluster::{Cluster, REPLICAS},
+    racers,
     record::Window,
     workers::pause,
 };
@@ -89,7 +90,7 @@ fn kinds(seed: u64) -> Vec<Fault> {
     }
 }
 
-/// One fault after the other; some have a second one beside them. And an ambush.
+/// One fault after the other; some have a second one beside them. In the end, ambushes.
 pub(super) async fn strike(
     cluster: &Arc<Cluster>,
     server: &mut Server,
@@ -114,10 +115,17 @@ pub(super) async fn strike(
             join!(at_postgres(cluster, fault, server, random), second);
         }
     }
-    let victim = random.below(REPLICAS);
+    racers::overtake(cluster, random).await;
+    let stopped = random.below(REPLICAS);
+    let delayed = (stopped + 1) % REPLICAS;
+    let elsewhere = (stopped + 2) % REPLICAS;
     let start = cluster.journal.now();
-    ambush(cluster, victim, random).await;
-    record(cluster, "Ambush", Some(victim), start);
+    join!(
+        ambush::stop(cluster, elsewhere, stopped, random),
+        ambush::delay(cluster, elsewhere, delayed),
+    );
+    record(cluster, "StopInCalls", Some(stopped), start);
+    record(cluster, "LongDelay", Some(delayed), start);
 }
 
 async fn at_replica(cluster: &Cluster, fault: Fault, replica: usize, random: &mut Random) {
@@ -182,7 +190,7 @@ async fn at_postgres(cluster: &Cluster, fault: Fault, server: &mut Server, rando
     record(cluster, &format!("{fault:?}"), None, start);
 }
 
-fn record(cluster: &Cluster, fault: &str, replica: Option<usize>, start: Duration) {
+pub(super) fn record(cluster: &Cluster, fault: &str, replica: Option<usize>, start: Duration) {
     let end = cluster.journal.now();
     cluster.journal.write(|record| {
         record.windows.push(Window {

@@ -12,12 +12,14 @@ use super::{
     BOUND,
     changes::Target,
     cluster::{Cluster, Known, REPLICAS},
+    faults,
     record::{Ask, Intent},
     workers::{Stop, WORKSPACES, pause},
 };
-use crate::support::random::Random;
+use crate::support::{proxy::Mode, random::Random};
 
 const TOKENS: usize = 8;
+const OVERTAKINGS: usize = 5;
 /// What is remembered too long must be so past the bound.
 const MARGIN: Duration = Duration::from_millis(50);
 const ASKS: &[Ask] = &[Ask::Own, Ask::Others, Ask::Users];
@@ -34,15 +36,7 @@ pub(super) async fn race(cluster: Arc<Cluster>, mut random: Random, stop: Stop, 
             2 => "member",
             _ => "admin",
         };
-        let any = random.below(REPLICAS);
-        cluster.change(any, &member, Intent::Put(role), None).await;
-        cluster.change(any, &member, Intent::Reactivate, None).await;
-        let mut tokens = Vec::new();
-        for number in 0..TOKENS {
-            let target = member.token(&format!("race {round} {number}"));
-            let any = random.below(REPLICAS);
-            tokens.extend(cluster.change(any, &target, Intent::Issue, None).await);
-        }
+        let tokens = prepare(&cluster, &member, role, round, &mut random).await;
         if tokens.is_empty() {
             pause(&mut random, 20, 60).await;
             continue;
@@ -59,8 +53,37 @@ pub(super) async fn race(cluster: Arc<Cluster>, mut random: Random, stop: Stop, 
                 ask(&mut calls, &cluster, replica, token, 0);
             }
         }
-        join(calls).await;
+        calls.join_all().await;
     }
+}
+
+/// Rounds of the race that needs it most that some connections are slow, when nothing else fails.
+pub(super) async fn overtake(cluster: &Arc<Cluster>, random: &mut Random) {
+    let member = Target::member(WORKSPACES[0], "overtaken");
+    for round in 0..OVERTAKINGS {
+        let tokens = prepare(cluster, &member, "member", round, random).await;
+        revoke_and_promote(cluster, &member, &tokens, random).await;
+    }
+}
+
+/// New tokens of this member, of which nobody but their issuer knows.
+async fn prepare(
+    cluster: &Cluster,
+    member: &Target,
+    role: &'static str,
+    round: usize,
+    random: &mut Random,
+) -> Vec<Known> {
+    let any = random.below(REPLICAS);
+    cluster.change(any, member, Intent::Put(role), None).await;
+    cluster.change(any, member, Intent::Reactivate, None).await;
+    let mut tokens = Vec::new();
+    for number in 0..TOKENS {
+        let target = member.token(&format!("race {round} {number}"));
+        let any = random.below(REPLICAS);
+        tokens.extend(cluster.change(any, &target, Intent::Issue, None).await);
+    }
+    tokens
 }
 
 /// Each token is revoked while it is asked about.
@@ -81,7 +104,7 @@ async fn revoke_each(cluster: &Arc<Cluster>, tokens: &[Known], random: &mut Rand
         );
         pause(random, 0, 4).await;
     }
-    join(calls).await;
+    calls.join_all().await;
 }
 
 /// Their member is suspended or loses its role while they are asked about.
@@ -100,11 +123,11 @@ async fn stop_member(
             ask(&mut calls, cluster, replica, token, random.below(25));
         }
     }
-    join(calls).await;
+    calls.join_all().await;
 }
 
 /// Half of them are remembered, and are revoked; then their member gets a role of which only the others have the use. Who
-/// reads those learns of the role, which must not reach the first half.
+/// reads those learns of the role, which must not reach the first half: not even where the feed is slower than they are.
 async fn revoke_and_promote(
     cluster: &Arc<Cluster>,
     member: &Target,
@@ -118,36 +141,47 @@ async fn revoke_and_promote(
             ask(&mut calls, cluster, replica, token, 0);
         }
     }
-    join(calls).await;
+    calls.join_all().await;
     let serving = random.below(REPLICAS);
+    let start = cluster.journal.now();
+    let slow = (0..REPLICAS).filter_map(|replica| {
+        let delay = Duration::from_millis(60 + random.below(90) as u64);
+        let uneven = Mode::Uneven(delay, random.below(1 << 30) as u64);
+        let is_slow = replica != serving && cluster.proxy(replica).set_if(Mode::Pass, uneven);
+        is_slow.then_some((replica, uneven))
+    });
+    let slow: Vec<_> = slow.collect();
+    let mut calls = JoinSet::new();
     for token in remembered {
-        let target = &token.target;
-        cluster
-            .change_and_wait(serving, target, Intent::Revoke, None, false)
-            .await;
+        change(
+            &mut calls,
+            cluster,
+            serving,
+            &token.target,
+            Intent::Revoke,
+            0,
+        );
     }
+    calls.join_all().await;
     let mut calls = JoinSet::new();
     let admin = Intent::SetRole("admin");
     change(&mut calls, cluster, serving, member, admin, 0);
-    for (number, token) in others.iter().enumerate() {
-        for replica in 0..REPLICAS {
-            ask(&mut calls, cluster, replica, token, 2 + 3 * number);
+    for replica in 0..REPLICAS {
+        for (number, token) in others.iter().enumerate() {
+            ask(&mut calls, cluster, replica, token, 5 + 12 * number);
         }
-    }
-    for token in remembered {
-        for replica in 0..REPLICAS {
-            for number in 1..5 {
-                ask(
-                    &mut calls,
-                    cluster,
-                    replica,
-                    token,
-                    number * (2 + random.below(6)),
-                );
+        for token in remembered {
+            for number in 1..7 {
+                let after = number * (6 + random.below(14));
+                ask(&mut calls, cluster, replica, token, after);
             }
         }
     }
-    join(calls).await;
+    calls.join_all().await;
+    for (replica, uneven) in slow {
+        cluster.proxy(replica).set_if(uneven, Mode::Pass);
+        faults::record(cluster, "UnevenRace", Some(replica), start);
+    }
 }
 
 /// So many milliseconds from now.
@@ -181,10 +215,4 @@ fn change(
             .change_and_wait(replica, &target, intent, None, false)
             .await;
     });
-}
-
-async fn join(mut calls: JoinSet<()>) {
-    while let Some(call) = calls.join_next().await {
-        call.expect("the call does not panic");
-    }
 }

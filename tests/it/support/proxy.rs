@@ -60,6 +60,17 @@ impl Proxy {
     pub(crate) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
+
+    /// The same where they are in this mode now. False: they are not.
+    pub(crate) fn set_if(&self, now: Mode, mode: Mode) -> bool {
+        self.mode.send_if_modified(|current| {
+            let is_so = *current == now;
+            if is_so {
+                *current = mode;
+            }
+            is_so
+        })
+    }
 }
 
 async fn relay(
