@@ -3,6 +3,7 @@
 //!
 //! `COUNTERSIGN_TEST_SEEDS=200` makes so many runs instead of a few, from the seed `COUNTERSIGN_TEST_FIRST_SEED` on.
 
+mod ambush;
 mod changes;
 mod check;
 mod cluster;
@@ -10,6 +11,7 @@ mod faults;
 mod hunters;
 mod model;
 mod paused;
+mod racers;
 mod record;
 mod restore;
 mod timeline;
@@ -37,6 +39,8 @@ use crate::support::{
 const BOUND: Duration = Duration::from_secs(1);
 /// How long after a fault a replica may still be unable to decide.
 const GRACE: Duration = Duration::from_millis(1500);
+/// How long an answer may be on its way to its client, who may have to wait for a processor.
+const DELIVERY: Duration = Duration::from_millis(500);
 /// Whether some revocations ask to wait for the replicas, which the service refuses until that is built.
 const WAIT_FOR_REPLICAS: bool = true;
 
@@ -49,6 +53,7 @@ const DEFAULT_FIRST_SEED: u64 = 0;
 const MUTATORS: usize = 3;
 const ASKERS: usize = 4;
 const HUNTERS: usize = 2;
+const RACERS: usize = 2;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_allow_is_stale_and_no_write_is_lost_whatever_fails() {
@@ -97,6 +102,11 @@ async fn run(server: &mut Server, seed: u64) -> Report {
         let worker = hunters::hunt(cluster, random.fork(), stop, id);
         workers.push(tokio::spawn(worker));
     }
+    for id in 0..RACERS {
+        let (cluster, stop) = (Arc::clone(&cluster), Arc::clone(&stop));
+        let worker = racers::race(cluster, random.fork(), stop, id);
+        workers.push(tokio::spawn(worker));
+    }
     faults::strike(&cluster, server, &mut random, seed).await;
     stop.store(true, Ordering::Relaxed);
     for worker in workers {
@@ -107,7 +117,7 @@ async fn run(server: &mut Server, seed: u64) -> Report {
     let record = cluster.journal.take();
     let model = restore::compare(&cluster, &mut end).await;
     let mut report = check(&record, &model);
-    restore::restore(&cluster, &mut end).await;
+    restore::restore(&cluster, seed, &mut end).await;
     for (fault, sentences) in end.faults {
         report.faults.entry(fault).or_default().extend(sentences);
     }

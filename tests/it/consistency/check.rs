@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt};
 use tonic::Code;
 
 use super::{
-    BOUND, GRACE,
+    BOUND, DELIVERY, GRACE,
     model::Model,
     record::{Answer, Decision, Record, Window},
     timeline::Timeline,
@@ -40,6 +40,8 @@ pub(super) struct Report {
     /// Of the calls for decisions outside of fault windows: how many, and how many were decided.
     pub(super) outside: usize,
     pub(super) decided_outside: usize,
+    /// Those that were not.
+    pub(super) undecided_outside: Vec<String>,
 }
 
 impl Report {
@@ -70,6 +72,9 @@ impl fmt::Display for Report {
             f,
             "decided outside of fault windows: {decided} of {outside}"
         )?;
+        for call in self.undecided_outside.iter().take(TOLD) {
+            writeln!(f, "    {call}")?;
+        }
         for (what, count) in &self.calls {
             writeln!(f, "{count:>6} {what}")?;
         }
@@ -140,6 +145,9 @@ fn count(decision: &Decision, windows: &[Window], report: &mut Report) {
     if decision.answer != Answer::GivenUp && windows_of(decision, windows).is_empty() {
         report.outside += 1;
         report.decided_outside += usize::from(is_decided);
+        if !is_decided {
+            report.undecided_outside.push(format!("{decision:?}"));
+        }
     }
 }
 
@@ -192,7 +200,8 @@ fn faults(
         let (fault, served) = match allow {
             true => {
                 let served = timeline.served_before(*replica, subject, *start);
-                (Fault::StaleAllow, served.unwrap_or_default())
+                let waited = timeline.waited_before(end.saturating_sub(DELIVERY));
+                (Fault::StaleAllow, served.unwrap_or_default().max(waited))
             }
             false => (Fault::WrongDenial, 0),
         };

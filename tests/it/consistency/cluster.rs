@@ -171,8 +171,21 @@ impl Cluster {
         intent: Intent,
         give_up: Option<Duration>,
     ) -> Option<Known> {
-        let client = self.client(replica);
         let waits = matches!(intent, Intent::Revoke | Intent::RevokeAll) && self.is_to_wait();
+        self.change_and_wait(replica, target, intent, give_up, waits)
+            .await
+    }
+
+    /// The same. `waits`: for the replicas.
+    pub(super) async fn change_and_wait(
+        &self,
+        replica: usize,
+        target: &Target,
+        intent: Intent,
+        give_up: Option<Duration>,
+        waits: bool,
+    ) -> Option<Known> {
+        let client = self.client(replica);
         let start = self.journal.now();
         let call = send(&client, target, intent, waits);
         let answer = timeout(give_up.unwrap_or(MUTATION_PATIENCE), call).await;

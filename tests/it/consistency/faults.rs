@@ -1,11 +1,13 @@
 //! What is made to fail while everybody works: which faults, where and when the seed says.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{join, time::sleep};
 
 use super::{
+    ambush,
     cluster::{Cluster, REPLICAS},
+    racers,
     record::Window,
     workers::pause,
 };
@@ -26,6 +28,8 @@ pub(super) enum Fault {
     PauseReplica,
     /// Between a replica and PostgreSQL, everything takes longer.
     Delay,
+    /// Some connections are slow and others are not.
+    Uneven,
     /// Nothing gets through.
     Drop,
     /// Connections end in the middle of what they carry.
@@ -43,10 +47,11 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Kill,
         Self::PauseReplica,
         Self::Delay,
+        Self::Uneven,
         Self::Drop,
         Self::Cut,
         Self::PausePostgres,
@@ -56,7 +61,13 @@ impl Fault {
         Self::SlowCommits,
     ];
     /// Those of one replica that need nothing from PostgreSQL: they can come beside any other, at another replica.
-    const BESIDE: [Self; 4] = [Self::PauseReplica, Self::Delay, Self::Drop, Self::Cut];
+    const BESIDE: [Self; 5] = [
+        Self::PauseReplica,
+        Self::Delay,
+        Self::Uneven,
+        Self::Drop,
+        Self::Cut,
+    ];
 
     fn is_of_one_replica(self) -> bool {
         self == Self::Kill || Self::BESIDE.contains(&self)
@@ -79,8 +90,13 @@ fn kinds(seed: u64) -> Vec<Fault> {
     }
 }
 
-/// One fault after the other; some have a second one beside them.
-pub(super) async fn strike(cluster: &Cluster, server: &mut Server, random: &mut Random, seed: u64) {
+/// One fault after the other; some have a second one beside them. In the end, ambushes.
+pub(super) async fn strike(
+    cluster: &Arc<Cluster>,
+    server: &mut Server,
+    random: &mut Random,
+    seed: u64,
+) {
     for fault in kinds(seed) {
         pause(random, 150, 500).await;
         let replica = random.below(REPLICAS);
@@ -99,6 +115,17 @@ pub(super) async fn strike(cluster: &Cluster, server: &mut Server, random: &mut 
             join!(at_postgres(cluster, fault, server, random), second);
         }
     }
+    racers::overtake(cluster, random).await;
+    let stopped = random.below(REPLICAS);
+    let delayed = (stopped + 1) % REPLICAS;
+    let elsewhere = (stopped + 2) % REPLICAS;
+    let start = cluster.journal.now();
+    join!(
+        ambush::stop(cluster, elsewhere, stopped, random),
+        ambush::delay(cluster, elsewhere, delayed),
+    );
+    record(cluster, "StopInCalls", Some(stopped), start);
+    record(cluster, "LongDelay", Some(delayed), start);
 }
 
 async fn at_replica(cluster: &Cluster, fault: Fault, replica: usize, random: &mut Random) {
@@ -113,6 +140,10 @@ async fn at_replica(cluster: &Cluster, fault: Fault, replica: usize, random: &mu
         _ => {
             let mode = match fault {
                 Fault::Delay => Mode::Delay(Duration::from_millis(5 + random.below(60) as u64)),
+                Fault::Uneven => {
+                    let delay = Duration::from_millis(20 + random.below(180) as u64);
+                    Mode::Uneven(delay, random.below(1 << 30) as u64)
+                }
                 Fault::Drop => Mode::Stall,
                 _ => Mode::CutAfter(random.below(3000)),
             };
@@ -121,7 +152,7 @@ async fn at_replica(cluster: &Cluster, fault: Fault, replica: usize, random: &mu
             cluster.proxy(replica).set(Mode::Pass);
         }
     }
-    record(cluster, fault, Some(replica), start);
+    record(cluster, &format!("{fault:?}"), Some(replica), start);
 }
 
 async fn at_postgres(cluster: &Cluster, fault: Fault, server: &mut Server, random: &mut Random) {
@@ -156,14 +187,14 @@ async fn at_postgres(cluster: &Cluster, fault: Fault, server: &mut Server, rando
             until_done(cluster, "UPDATE slow_commits SET seconds = 0").await;
         }
     }
-    record(cluster, fault, None, start);
+    record(cluster, &format!("{fault:?}"), None, start);
 }
 
-fn record(cluster: &Cluster, fault: Fault, replica: Option<usize>, start: Duration) {
+pub(super) fn record(cluster: &Cluster, fault: &str, replica: Option<usize>, start: Duration) {
     let end = cluster.journal.now();
     cluster.journal.write(|record| {
         record.windows.push(Window {
-            fault: format!("{fault:?}"),
+            fault: fault.to_owned(),
             replica,
             start,
             end,

@@ -45,7 +45,7 @@ pub(super) fn member_of(token: &str) -> String {
 }
 
 impl Model {
-    /// From all events of a feed, which must have no gap.
+    /// From all events of a feed. A gap, which is a fault of its own, is nothing here.
     pub(super) fn of(events: &[Recorded]) -> Self {
         let mut model = Self::default();
         for event in events {
@@ -56,6 +56,10 @@ impl Model {
 
     fn apply(&mut self, event: &Recorded) {
         let (number, subject) = (event.number, event.subject.as_str());
+        while i64::try_from(self.revisions.len()).is_ok_and(|length| length < number) {
+            self.revisions.push(String::new());
+            self.events.push((String::new(), String::new()));
+        }
         self.revisions.push(event.revision());
         self.events.push((event.kind.clone(), subject.to_owned()));
         let told = |key: &str| {

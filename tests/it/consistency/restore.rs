@@ -16,7 +16,7 @@ use super::{
     record::{Answer, Ask, Intent},
     workers::members,
 };
-use crate::support::history::History;
+use crate::support::{history::History, proxy::Mode};
 
 /// In an order in which rows may refer to earlier ones.
 const TABLES: [&str; 6] = [
@@ -43,8 +43,11 @@ pub(super) async fn back_up(cluster: &Cluster) {
     assert!(cluster.sql(&sql).await, "the backup is made");
 }
 
-/// Sets everything back, and then writes until the feed is longer than it was.
-pub(super) async fn restore(cluster: &Cluster, report: &mut Report) {
+/// Sets everything back, and then writes until the feed is longer than it was. On every other seed the replicas are cut off
+/// meanwhile, so that they can know it only by what they find afterwards.
+pub(super) async fn restore(cluster: &Cluster, seed: u64, report: &mut Report) {
+    let is_unseen = seed.is_multiple_of(2);
+    let set_all = |mode: Mode| (0..REPLICAS).for_each(|replica| cluster.proxy(replica).set(mode));
     let old = Model::of(&History::read(&cluster.database).await.events);
     let copies = TABLES.map(|table| format!("INSERT INTO {table} SELECT * FROM backup.{table}; "));
     let sql = format!(
@@ -52,10 +55,14 @@ pub(super) async fn restore(cluster: &Cluster, report: &mut Report) {
         TABLES.join(", "),
         copies.concat()
     );
+    if is_unseen {
+        set_all(Mode::Stall);
+    }
     until_done(cluster, &sql).await;
     let kept = Model::of(&History::read(&cluster.database).await.events).head();
     let missing = usize::try_from(old.head() - kept).expect("the backup is older");
     until_done(cluster, &burst(missing + 1)).await;
+    set_all(Mode::Pass);
     let member: Target = members().next().expect("a member");
     for intent in [
         Intent::Put("admin"),

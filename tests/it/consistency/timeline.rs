@@ -17,6 +17,8 @@ pub(super) struct Timeline {
     latest: Vec<At>,
     /// By replica and subject, of what takes power away: when it was answered, and the revision.
     served: BTreeMap<(usize, String), Vec<(At, i64)>>,
+    /// Of the mutations that were to wait for the replicas: when they returned, and the revision.
+    waited: Vec<(At, i64)>,
 }
 
 impl Timeline {
@@ -25,6 +27,7 @@ impl Timeline {
         let mut started: Vec<Option<At>> = vec![None; length];
         let mut latest = vec![At::MAX; length];
         let mut served: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut waited = Vec::new();
         let answered = mutations.iter().filter_map(|mutation| {
             let revision = mutation.answer.as_ref().ok()?;
             let number = model.number_of(revision)?;
@@ -39,6 +42,9 @@ impl Timeline {
             if model.is_made_at(mutation.intent, &mutation.subject, number) {
                 let start = started[index].unwrap_or(At::MAX);
                 started[index] = Some(start.min(mutation.start));
+            }
+            if mutation.waits {
+                waited.push((mutation.end, number));
             }
             if takes_power(mutation.intent) {
                 let key = (mutation.replica, mutation.subject.clone());
@@ -58,6 +64,7 @@ impl Timeline {
             earliest,
             latest,
             served,
+            waited,
         }
     }
 
@@ -69,6 +76,12 @@ impl Timeline {
     /// The newest revision that can have been there before `at`.
     pub(super) fn possibly_before(&self, at: At) -> i64 {
         count(self.earliest.partition_point(|earliest| *earliest < at)) - 1
+    }
+
+    /// The newest revision for which somebody waited until before `at`: nobody is still answered from an older one then.
+    pub(super) fn waited_before(&self, at: At) -> i64 {
+        let waited = self.waited.iter().filter(|(end, _)| *end < at);
+        waited.map(|(_, revision)| *revision).max().unwrap_or(0)
     }
 
     /// The newest revision that took power from a token and was answered by this replica before `at`.

@@ -20,6 +20,8 @@ pub(crate) enum Mode {
     Pass,
     /// They do, and all that is sent arrives so much later.
     Delay(Duration),
+    /// The same of some connections only: which, the number says.
+    Uneven(Duration, u64),
     /// They are cut, and new ones are refused service.
     Cut,
     /// They are cut when so many bytes more went one way.
@@ -40,8 +42,10 @@ impl Proxy {
         let address = listener.local_addr().expect("a bound port");
         let (mode, modes) = watch::channel(mode);
         tokio::spawn(async move {
+            let mut connection = 0;
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(relay(client, upstream, modes.clone()));
+                connection += 1;
+                tokio::spawn(relay(client, upstream, modes.clone(), connection));
             }
         });
         Self { address, mode }
@@ -56,9 +60,25 @@ impl Proxy {
     pub(crate) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
+
+    /// The same where they are in this mode now. False: they are not.
+    pub(crate) fn set_if(&self, now: Mode, mode: Mode) -> bool {
+        self.mode.send_if_modified(|current| {
+            let is_so = *current == now;
+            if is_so {
+                *current = mode;
+            }
+            is_so
+        })
+    }
 }
 
-async fn relay(mut client: TcpStream, upstream: SocketAddr, mut modes: watch::Receiver<Mode>) {
+async fn relay(
+    mut client: TcpStream,
+    upstream: SocketAddr,
+    mut modes: watch::Receiver<Mode>,
+    connection: u64,
+) {
     let decided = modes.wait_for(|mode| *mode != Mode::Stall).await;
     let is_served = decided.is_ok_and(|mode| *mode != Mode::Cut);
     if !is_served {
@@ -74,8 +94,8 @@ async fn relay(mut client: TcpStream, upstream: SocketAddr, mut modes: watch::Re
     let (from_server, to_server) = server.split();
     // Whichever end goes first, nothing more is asked or answered.
     tokio::select! {
-        () = pump(from_client, to_server, modes.clone()) => {}
-        () = pump(from_server, to_client, modes.clone()) => {}
+        () = pump(from_client, to_server, modes.clone(), connection) => {}
+        () = pump(from_server, to_client, modes.clone(), connection) => {}
         _ = modes.wait_for(|mode| *mode == Mode::Cut) => {}
     }
 }
@@ -85,6 +105,7 @@ async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut modes: watch::Receiver<Mode>,
+    connection: u64,
 ) {
     let mut chunk = [0; CHUNK];
     // How many bytes went since it was said that there is an end to them.
@@ -104,6 +125,7 @@ async fn pump(
         let mut is_last = false;
         match mode {
             Mode::Delay(delay) => sleep(delay).await,
+            Mode::Uneven(delay, which) if is_slow(connection, which) => sleep(delay).await,
             Mode::CutAfter(limit) if counted > limit => {
                 length = length.saturating_sub(counted - limit);
                 is_last = true;
@@ -114,4 +136,10 @@ async fn pump(
             return;
         }
     }
+}
+
+/// Half of the connections are, and another half for each `which`.
+fn is_slow(connection: u64, which: u64) -> bool {
+    let mixed = (connection ^ which).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 63 == 1
 }

@@ -7,7 +7,7 @@ use tonic::Code;
 use super::{Fault, Report, check};
 use crate::{
     consistency::{
-        BOUND,
+        BOUND, DELIVERY,
         model::Model,
         record::{Answer, Ask, At, Decision, Intent, Mutation, Record, Window},
     },
@@ -113,7 +113,7 @@ fn in_a_sound_history_nothing_is_found() {
 
 type Break = fn(&mut Record);
 
-const STALE: [(&str, Break); 10] = [
+const STALE: [(&str, Break); 11] = [
     ("an allow past the bound", |record| {
         record.decisions.push(decision(1, 4101, 2, true));
     }),
@@ -125,6 +125,11 @@ const STALE: [(&str, Break); 10] = [
         (waiting.waits, waiting.end) = (true, waiting.end + BOUND);
         record.mutations[2].answer = Err(Code::Unavailable);
         record.decisions[3] = decision(1, 4101, 2, true);
+    }),
+    ("an allow that is told long after the wait", |record| {
+        record.mutations[1].waits = true;
+        record.decisions[3] = decision(1, 3090, 2, true);
+        record.decisions[3].end = at(3100) + DELIVERY + at(1);
     }),
     ("an allow before it was issued", |record| {
         record.decisions.push(decision(1, 1000, 1, true));
