@@ -70,7 +70,7 @@ async fn a_stalled_database_holds_up_no_decision_that_memory_can_make() {
     let setup = Setup {
         database_url: Some(through.url().to_owned()),
         database_direct_url: Some(database.url().to_owned()),
-        limits: decisions_within(Duration::from_secs(6)),
+        limits: decisions_within(Duration::from_secs(10)),
         ..Setup::default()
     };
     let server = setup.start(&database).await;
@@ -91,8 +91,11 @@ async fn a_stalled_database_holds_up_no_decision_that_memory_can_make() {
     proxy.set(Mode::Stall);
     let waiting = Arc::new(AtomicUsize::new(0));
     let mut calls = JoinSet::new();
+    let mut watch = Watch::default();
     for connection in 0..COLD_CALLS / CALLS_PER_CONNECTION {
-        let client = another_connection(&server, DASHBOARD);
+        // One caller may only have so many wait.
+        let caller = [BOOKINGS, DASHBOARD, PLATFORM][connection % 3];
+        let cold_client = another_connection(&server, caller);
         for call in 0..CALLS_PER_CONNECTION {
             let number = connection * CALLS_PER_CONNECTION + call;
             // Some that exist, some that do not.
@@ -100,7 +103,7 @@ async fn a_stalled_database_holds_up_no_decision_that_memory_can_make() {
                 Some(secret) => secret.clone(),
                 None => unknown_secret(),
             };
-            let (client, waiting) = (client.clone(), Arc::clone(&waiting));
+            let (client, waiting) = (cold_client.clone(), Arc::clone(&waiting));
             calls.spawn(async move {
                 waiting.fetch_add(1, Ordering::Relaxed);
                 let answer = ask(&client, &secret).await;
@@ -108,17 +111,18 @@ async fn a_stalled_database_holds_up_no_decision_that_memory_can_make() {
                 answer
             });
         }
+        // These are all in one process: what is to be shown is who waits for the database, not for the processor.
+        for _ in 0..5 {
+            watch
+                .decide(&client, known, waiting.load(Ordering::Relaxed))
+                .await;
+        }
     }
     // As long as any of them waits, and a while longer.
-    let (mut decided, mut most, mut slowest) = (0, 0, Duration::ZERO);
-    let began = Instant::now();
-    while waiting.load(Ordering::Relaxed) > 0 || began.elapsed() < Duration::from_secs(1) {
-        most = most.max(waiting.load(Ordering::Relaxed));
-        let sent = Instant::now();
-        let answer = ask(&client, &known[decided % WARM]).await;
-        assert!(allows(&answer.expect("memory has all that it takes")));
-        slowest = slowest.max(sent.elapsed());
-        decided += 1;
+    while waiting.load(Ordering::Relaxed) > 0 || watch.decided < 100 {
+        watch
+            .decide(&client, known, waiting.load(Ordering::Relaxed))
+            .await;
     }
     let mut refused = [0; 2];
     for answer in calls.join_all().await {
@@ -127,11 +131,16 @@ async fn a_stalled_database_holds_up_no_decision_that_memory_can_make() {
         refused[usize::from(status.code() == Code::ResourceExhausted)] += 1;
     }
     let [unavailable, exhausted] = refused;
+    let Watch {
+        decided,
+        most,
+        slowest,
+    } = watch;
     println!(
         "{decided} warm decisions while up to {most} calls waited, the slowest in {slowest:?}; {unavailable} times \
          UNAVAILABLE, {exhausted} times RESOURCE_EXHAUSTED"
     );
-    assert!(decided >= 100, "{decided}");
+    assert!(most > COLD_CALLS / 2, "{most}");
     assert!(unavailable > 0 && exhausted > 0, "{refused:?}");
     assert_eq!(held_tokens(&server).await, before);
 
@@ -140,6 +149,25 @@ async fn a_stalled_database_holds_up_no_decision_that_memory_can_make() {
         ask(&client, &cold[0]).await.is_ok()
     })
     .await;
+}
+
+/// Warm decisions, and how many calls waited meanwhile.
+#[derive(Default)]
+struct Watch {
+    decided: usize,
+    most: usize,
+    slowest: Duration,
+}
+
+impl Watch {
+    async fn decide(&mut self, client: &Client, known: &[String], waiting: usize) {
+        let sent = Instant::now();
+        let answer = ask(client, &known[self.decided % known.len()]).await;
+        assert!(allows(&answer.expect("memory has all that it takes")));
+        self.slowest = self.slowest.max(sent.elapsed());
+        self.most = self.most.max(waiting);
+        self.decided += 1;
+    }
 }
 
 /// Presents invented tokens, so many at once, until it is over; tells how many were denied and how many refused.
