@@ -3,7 +3,10 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
+
+use crate::support::tools;
 
 const LONGEST: usize = 400;
 
@@ -263,4 +266,36 @@ fn a_good_file_is_left_alone() {
         faults(Path::new("grpc/tokens.rs"), several),
         Vec::<String>::new()
     );
+}
+
+/// The variants that `tests/variants/run` shows the consistency test to notice.
+#[test]
+fn every_broken_variant_still_applies() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let Some(git) = tools::require_tool("git") else {
+        return;
+    };
+    if !root.join(".git").exists() {
+        println!("skipped: this is no checkout");
+        return;
+    }
+    let entries = fs::read_dir(root.join("tests/variants")).expect("the variants");
+    let patches: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "patch")
+        })
+        .collect();
+    assert!(!patches.is_empty(), "there are variants");
+    for patch in patches {
+        let output = Command::new(&git)
+            .args(["apply", "--check"])
+            .arg(&patch)
+            .current_dir(root)
+            .output()
+            .expect("git runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {said}", patch.display());
+    }
 }
