@@ -8,6 +8,7 @@ mod http;
 mod log;
 mod metrics;
 mod rpc;
+mod sampling;
 mod trace;
 
 use std::{
@@ -18,7 +19,6 @@ use std::{
     time::Duration,
 };
 
-use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 
 pub use self::{
@@ -27,7 +27,7 @@ pub use self::{
     metrics::{DatabaseSample, PoolSample, ViewSample},
     rpc::{RpcLayer, RpcService, WatchedBody},
 };
-use self::{log::LogHandle, metrics::Metrics};
+use self::{log::LogHandle, metrics::Metrics, trace::Traces};
 use crate::domain::{decide::Decision, error::Error, event::Details};
 
 /// How long the process waits at its end for what it still has to tell.
@@ -54,7 +54,7 @@ struct Shared {
     /// None where somebody else keeps the log, as in tests.
     log: Option<LogHandle>,
     /// None where traces are not exported.
-    traces: Option<SdkTracerProvider>,
+    traces: Option<Traces>,
 }
 
 impl Telemetry {
@@ -166,7 +166,7 @@ impl Telemetry {
         }
         let flushed = tokio::task::spawn_blocking(move || {
             let traces = self.0.traces.as_ref();
-            traces.map(|provider| provider.shutdown_with_timeout(FLUSH_DEADLINE))
+            traces.map(|traces| traces.provider.shutdown_with_timeout(FLUSH_DEADLINE))
         });
         if let Ok(Some(Err(error))) = flushed.await {
             tracing::warn!(error = %error, "some traces were not exported");

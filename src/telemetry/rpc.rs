@@ -197,13 +197,17 @@ impl Drop for Call {
     }
 }
 
-/// The span of an RPC, in its caller's trace. There is none to make, which costs next to nothing, where traces are not
-/// exported and the caller has none that a log line could name.
+/// The span of an RPC, in its caller's trace. There is none to make, which costs next to nothing, where the call is not
+/// sampled and its caller has no trace that a log line could name.
 fn span(telemetry: &Telemetry, method: &str, headers: &HeaderMap) -> Span {
     let parent = headers
         .contains_key(&TRACE_PARENT)
         .then(|| W3C.extract_with_context(&OtelContext::new(), &RequestMetadata(headers)));
-    if parent.is_none() && telemetry.0.traces.is_none() {
+    let begins_trace = || {
+        let traces = telemetry.0.traces.as_ref();
+        traces.is_some_and(|traces| traces.sampling.begins_trace())
+    };
+    if parent.is_none() && !begins_trace() {
         return Span::none();
     }
     // Whoever makes a span out of it looks for the parent here.

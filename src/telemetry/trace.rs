@@ -1,9 +1,9 @@
-//! Traces: which spans there are, who decides what is sampled, and where they are sent. All of it by the standard `OTEL_*`
+//! Traces: which spans there are, and where they are sent. All of it by the standard `OTEL_*`
 //! variables, and nothing at all unless they name an endpoint.
 //!
 //! Only this crate's own spans are exported, so the exporter's transport cannot trace itself.
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use opentelemetry::{
     Context as OtelContext, Key,
@@ -19,33 +19,21 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::{export, metrics::Metrics, rpc};
+use super::{export, metrics::Metrics, rpc, sampling::Sampling};
 
 const CRATE: &str = env!("CARGO_CRATE_NAME");
 
 /// Where variables are read.
-type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
-
-/// Whether a caller that does not sample its trace decides for this service too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sampling {
-    /// It does: nothing of such a call is recorded.
-    ParentBased,
-    /// It does not.
-    Own,
-}
-
-impl Sampling {
-    /// Whether an RPC with this trace context is certain not to be sampled.
-    fn rules_out(self, parent: &OtelContext) -> bool {
-        let span = parent.span();
-        let parent = span.span_context();
-        self == Self::ParentBased && parent.is_valid() && !parent.is_sampled()
-    }
-}
+pub(super) type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// What makes spans, and what exports them.
-type Started<S> = (Box<dyn Layer<S> + Send + Sync>, SdkTracerProvider);
+type Started<S> = (Box<dyn Layer<S> + Send + Sync>, Traces);
+
+/// What becomes of traces.
+pub(super) struct Traces {
+    pub(super) provider: SdkTracerProvider,
+    pub(super) sampling: Arc<Sampling>,
+}
 
 /// Starts what the variables ask for. What cannot be done is complained of, and is no reason not to serve.
 pub(super) fn start<S>(
@@ -59,7 +47,7 @@ where
     if !is_wanted(variables, &mut complaints) {
         return (None, complaints);
     }
-    let sampling = sampling(variables, &mut complaints);
+    let sampling = Arc::new(Sampling::read(variables, &mut complaints));
     let exporter = match exporter(variables) {
         Ok(exporter) => exporter,
         Err(error) => {
@@ -69,8 +57,10 @@ where
     };
     let provider = SdkTracerProvider::builder()
         .with_resource(resource())
+        .with_sampler(sampling.sampler())
         .with_span_processor(export::processor(exporter, metrics.spans()))
         .build();
+    let filter = Arc::clone(&sampling);
     let layer = tracing_opentelemetry::layer()
         .with_tracer(provider.tracer(CRATE))
         .with_location(false)
@@ -79,14 +69,15 @@ where
         .with_level(false)
         .with_tracked_inactivity(false)
         .with_filter(
-            dynamic_filter_fn(move |metadata, _| is_recorded(metadata, sampling))
+            dynamic_filter_fn(move |metadata, _| is_recorded(metadata, &filter))
                 .with_callsite_filter(|metadata| match is_ours(metadata) {
                     true => Interest::sometimes(),
                     false => Interest::never(),
                 })
                 .with_max_level_hint(LevelFilter::INFO),
         );
-    (Some((layer.boxed(), provider)), complaints)
+    let traces = Traces { provider, sampling };
+    (Some((layer.boxed(), traces)), complaints)
 }
 
 /// A span of this crate. Events are for the log, which has the trace's id.
@@ -96,7 +87,7 @@ fn is_ours(metadata: &Metadata<'_>) -> bool {
 
 /// Whether a span is worth making. An RPC's is, unless its caller does not sample; what happens inside is, while the RPC is
 /// sampled. What happens outside of any RPC is not.
-fn is_recorded(metadata: &Metadata<'_>, sampling: Sampling) -> bool {
+fn is_recorded(metadata: &Metadata<'_>, sampling: &Sampling) -> bool {
     is_ours(metadata)
         && OtelContext::map_current(|context| {
             if rpc::is_rpc(metadata) {
@@ -149,33 +140,6 @@ fn is_wanted(variables: Variables<'_>, complaints: &mut Vec<String>) -> bool {
     }
 }
 
-/// What the SDK makes of the variables; it does not itself say what it cannot make sense of.
-fn sampling(variables: Variables<'_>, complaints: &mut Vec<String>) -> Sampling {
-    let name = variables("OTEL_TRACES_SAMPLER").unwrap_or_default();
-    let sampling = match name.as_str() {
-        "always_on" | "always_off" | "traceidratio" => Sampling::Own,
-        _ => Sampling::ParentBased,
-    };
-    match name.as_str() {
-        "" | "always_on" | "always_off" | "parentbased_always_on" | "parentbased_always_off" => {}
-        "traceidratio" | "parentbased_traceidratio" => {
-            let ratio = variables("OTEL_TRACES_SAMPLER_ARG").unwrap_or_default();
-            let is_good = ratio
-                .parse::<f64>()
-                .is_ok_and(|ratio| (0.0..=1.0).contains(&ratio));
-            if !is_good {
-                complaints.push(format!(
-                    "OTEL_TRACES_SAMPLER_ARG is `{ratio}` and must be a number from 0 to 1"
-                ));
-            }
-        }
-        other => complaints.push(format!(
-            "OTEL_TRACES_SAMPLER is `{other}`, which is not supported: `parentbased_always_on` is used"
-        )),
-    }
-    sampling
-}
-
 /// Endpoint, headers, timeout and compression are read by the exporter itself, the rest of TLS here.
 fn exporter(variables: Variables<'_>) -> Result<opentelemetry_otlp::SpanExporter, String> {
     let certificate = variables("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE")
@@ -217,20 +181,18 @@ fn resource() -> Resource {
 mod tests {
     use super::*;
 
-    fn wanted(given: &[(&str, &str)]) -> (bool, Vec<String>) {
-        let mut complaints = Vec::new();
+    fn wanted(given: &[(&str, &str)]) -> bool {
         let variables = |name: &str| {
             let found = given.iter().find(|(given, _)| *given == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        sampling(&variables, &mut complaints);
-        (is_wanted(&variables, &mut complaints), complaints)
+        is_wanted(&variables, &mut Vec::new())
     }
 
     #[test]
     fn nothing_is_exported_unless_an_endpoint_is_named_and_nothing_forbids_it() {
         let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317");
-        let is_wanted = |given: &[(&str, &str)]| wanted(given).0;
+        let is_wanted = wanted;
         assert!(!is_wanted(&[]));
         assert!(!is_wanted(&[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")]));
         assert!(is_wanted(&[endpoint]));
@@ -245,21 +207,5 @@ mod tests {
             endpoint,
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
         ]));
-    }
-
-    #[test]
-    fn a_variable_that_makes_no_sense_is_told() {
-        for (name, value) in [
-            ("OTEL_TRACES_SAMPLER", "xray"),
-            ("OTEL_TRACES_SAMPLER", "traceidratio"),
-        ] {
-            let (_, complaints) = wanted(&[(name, value)]);
-            assert_eq!(complaints.len(), 1, "{name}={value}");
-        }
-        let ratio = [
-            ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
-            ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
-        ];
-        assert_eq!(wanted(&ratio).1, Vec::<String>::new());
     }
 }
