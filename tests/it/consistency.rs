@@ -41,7 +41,7 @@ const BOUND: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_millis(1500);
 /// How long an answer may be on its way to its client, who may have to wait for a processor.
 const DELIVERY: Duration = Duration::from_millis(500);
-/// Whether some revocations ask to wait for the replicas, which the service refuses until that is built.
+/// Whether some revocations ask to wait for the replicas.
 const WAIT_FOR_REPLICAS: bool = true;
 
 const SEEDS: &str = "COUNTERSIGN_TEST_SEEDS";

@@ -13,6 +13,8 @@ use super::{
     timeline::Timeline,
 };
 
+/// How many answers may be on their way out of a process when it is stopped.
+const LATE_PER_STOP: usize = 3;
 /// How many faults of a kind are told.
 const TOLD: usize = 5;
 
@@ -21,6 +23,8 @@ const TOLD: usize = 5;
 pub(super) enum Fault {
     /// An allow that was not right at any revision it can be of, or not at the one that it names.
     StaleAllow,
+    /// An allow that was told long after somebody had waited until nothing is allowed any more.
+    LateAllow,
     /// The same of a denial.
     WrongDenial,
     /// An answer to no question of a sound client, such as that a revision is unknown.
@@ -102,7 +106,23 @@ pub(super) fn check(record: &Record, model: &Model) -> Report {
             }
         }
     }
+    settle_late(record, &mut report);
     report
+}
+
+/// A process that is stopped between its last look at the clock and its answer tells it when it goes on, and there is nothing
+/// that it could do about it. A few such answers are put down to that, and more to a clock that is not looked at last.
+fn settle_late(record: &Record, report: &mut Report) {
+    let stops = record.windows.iter();
+    let stops = stops.filter(|window| window.fault == "StopInCalls");
+    let late = report.faults.remove(&Fault::LateAllow).unwrap_or_default();
+    if late.len() > stops.count() * LATE_PER_STOP {
+        report
+            .faults
+            .entry(Fault::StaleAllow)
+            .or_default()
+            .extend(late);
+    }
 }
 
 fn check_mutations(record: &Record, model: &Model, report: &mut Report) {
@@ -200,8 +220,7 @@ fn faults(
         let (fault, served) = match allow {
             true => {
                 let served = timeline.served_before(*replica, subject, *start);
-                let waited = timeline.waited_before(end.saturating_sub(DELIVERY));
-                (Fault::StaleAllow, served.unwrap_or_default().max(waited))
+                (Fault::StaleAllow, served.unwrap_or_default())
             }
             false => (Fault::WrongDenial, 0),
         };
@@ -213,6 +232,12 @@ fn faults(
         };
         if !model.ever_answers(subject, *ask, range.clone(), *allow) {
             fault("was not right at any revision that it can be of");
+            continue;
+        }
+        let waited = timeline.waited_before(end.saturating_sub(DELIVERY));
+        let in_time = oldest.max(waited)..=newest;
+        if *allow && !model.ever_answers(subject, *ask, in_time, *allow) {
+            faults.push((Fault::LateAllow, format!("{ask:?} was told too late")));
             continue;
         }
         match model.number_of(revision) {
