@@ -2,6 +2,7 @@
 //! renders, and does nothing else.
 
 mod authorization_service;
+mod direct;
 mod directory_service;
 mod event_service;
 mod fields;
@@ -16,6 +17,7 @@ mod token_service;
 
 use std::sync::Arc;
 
+pub use direct::DirectLayer;
 pub use gate::Gate;
 pub use guard::{CallLimits, GuardLayer};
 pub use methods::methods;
@@ -33,6 +35,9 @@ use crate::{
 
 /// The largest message that is read, in bytes. No field needs as much; a batch may.
 const MAX_MESSAGE: usize = 1 << 20;
+
+/// What the paths of AuthorizationService begin with.
+const DECISIONS: &str = "/countersign.v1.AuthorizationService/";
 
 /// What every handler works with.
 #[derive(Clone)]

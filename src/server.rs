@@ -21,7 +21,7 @@ pub use self::{limits::Limits, reload::Reload};
 use crate::{
     config::Config,
     domain::{caller::Callers, database_url::Backend, error::Error, time::Clock},
-    grpc::{Api, Gate, GuardLayer, reflection},
+    grpc::{Api, DirectLayer, Gate, GuardLayer, reflection},
     service::Service,
     store::{PoolVitals, Store, StoreError},
     telemetry::{DatabaseSample, MetricsServer, PoolSample, RpcLayer, Telemetry, ViewSample},
@@ -107,7 +107,6 @@ pub async fn serve_from(
     let api = Api::new(service.clone(), Arc::clone(&gate))
         .on_decision(move |decision| decisions.count_decision(decision));
     let mut routes = Routes::new(health_service)
-        .add_service(api.authorization())
         .add_service(api.directory())
         .add_service(api.event())
         .add_service(api.token());
@@ -136,7 +135,7 @@ pub async fn serve_from(
     let reloader = Reloader::new(service, Arc::clone(&gate), tls, telemetry.clone(), fixed);
     let reloading = tokio::spawn(reloader.run(inputs.reloads));
     telemetry.set_ready(true);
-    let serving = transport(&limits, &telemetry, gate)
+    let serving = transport(&limits, &telemetry, gate, &api)
         .add_routes(routes)
         .serve_with_incoming_shutdown(ReceiverStream::new(connections), drain);
     let deadline = async {
@@ -162,7 +161,8 @@ fn transport(
     limits: &Limits,
     telemetry: &Telemetry,
     gate: Arc<Gate>,
-) -> Server<Stack<GuardLayer, Stack<RpcLayer, Identity>>> {
+    api: &Api,
+) -> Server<Stack<DirectLayer, Stack<GuardLayer, Stack<RpcLayer, Identity>>>> {
     Server::builder()
         .max_concurrent_streams(limits.streams)
         .http2_max_header_list_size(limits.headers)
@@ -173,6 +173,7 @@ fn transport(
         // The outermost, so that what the guard refuses is told of too.
         .layer(telemetry.rpc_layer())
         .layer(GuardLayer::new(limits.calls.clone(), gate))
+        .layer(DirectLayer::new(api))
 }
 
 fn gate(callers: Callers, clock: Clock, telemetry: &Telemetry) -> Arc<Gate> {

@@ -24,7 +24,9 @@ impl Action {
         if text.len() > MAX_ACTION_LENGTH {
             return Err(Problem::too_long(MAX_ACTION_LENGTH, "characters"));
         }
-        match text.split_once('.') {
+        let dot = text.bytes().position(|b| b == b'.');
+        let words = dot.map(|dot| (&text[..dot], &text[dot + 1..]));
+        match words {
             Some((resource_type, verb)) if is_kebab(resource_type) && is_kebab(verb) => Ok(Self {
                 text: text.to_owned(),
                 dot: resource_type.len(),
@@ -70,11 +72,42 @@ impl fmt::Display for Action {
 
 /// Whether a word is `[a-z][a-z0-9]*(-[a-z0-9]+)*`.
 pub fn is_kebab(word: &str) -> bool {
-    word.starts_with(|c: char| c.is_ascii_lowercase())
-        && word.split('-').all(|part| {
-            !part.is_empty()
-                && part
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-        })
+    let bytes = word.as_bytes();
+    let mut is_within_part = false;
+    for byte in bytes {
+        is_within_part = match byte {
+            b'a'..=b'z' | b'0'..=b'9' => true,
+            b'-' if is_within_part => false,
+            _ => return false,
+        };
+    }
+    is_within_part && bytes[0].is_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All words of up to four of these, against the pattern of the documentation read word by word.
+    #[test]
+    fn a_word_is_kebab_where_its_parts_are() {
+        let by_parts = |word: &str| {
+            let is_part = |part: &str| {
+                let is_inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+                !part.is_empty() && part.bytes().all(is_inner)
+            };
+            word.starts_with(|c: char| c.is_ascii_lowercase()) && word.split('-').all(is_part)
+        };
+        let mut words = vec![String::new()];
+        for _ in 0..4 {
+            let longer = |word: &String| {
+                ["a", "z", "0", "9", "-", "A", ".", "ä"].map(|end| format!("{word}{end}"))
+            };
+            words = words.iter().flat_map(longer).collect();
+            for word in &words {
+                assert_eq!(is_kebab(word), by_parts(word), "{word}");
+            }
+        }
+        assert!(!is_kebab(""));
+    }
 }

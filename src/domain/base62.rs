@@ -8,6 +8,9 @@ pub const DIGITS_256: usize = 43;
 /// The digits of a 32-bit number.
 pub const DIGITS_32: usize = 6;
 const DIGITS_128: usize = 22;
+/// The most digits of which every number is below 2^64, and one more than the largest such number.
+const CHUNK: usize = 10;
+const CHUNK_BASE: u64 = 62_u64.pow(CHUNK as u32);
 
 /// Writes 32 bytes as 43 digits.
 pub fn encode32(bytes: &[u8; 32]) -> [u8; DIGITS_256] {
@@ -32,10 +35,15 @@ pub fn decode32(digits: &[u8]) -> Option<[u8; 32]> {
         return None;
     }
     let mut limbs = [0_u64; 4];
-    for &digit in digits {
-        let mut carry = u128::from(value_of(digit)?);
+    // Ten digits at a time: that many always fit into 64 bits, so the long number is multiplied five times and not 43 times.
+    for chunk in digits.rchunks(CHUNK).rev() {
+        let mut carry = 0_u64;
+        for &digit in chunk {
+            carry = carry * 62 + u64::from(value_of(digit)?);
+        }
+        let mut carry = u128::from(carry);
         for limb in &mut limbs {
-            let wide = u128::from(*limb) * 62 + carry;
+            let wide = u128::from(*limb) * u128::from(CHUNK_BASE) + carry;
             *limb = wide as u64;
             carry = wide >> 64;
         }
@@ -51,13 +59,20 @@ pub fn decode32(digits: &[u8]) -> Option<[u8; 32]> {
 }
 
 fn value_of(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'A'..=b'Z' => Some(digit - b'A' + 10),
-        b'a'..=b'z' => Some(digit - b'a' + 36),
-        _ => None,
-    }
+    let value = VALUES[usize::from(digit)];
+    (value < 62).then_some(value)
 }
+
+/// The place of each byte in the alphabet; 62 where it has none.
+const VALUES: [u8; 256] = {
+    let mut values = [62; 256];
+    let mut place = 0;
+    while place < ALPHABET.len() {
+        values[ALPHABET[place] as usize] = place as u8;
+        place += 1;
+    }
+    values
+};
 
 /// Repeated division by 62; what remains each time is the next digit from the right.
 fn encode<const BYTES: usize, const DIGITS: usize>(mut number: [u8; BYTES]) -> [u8; DIGITS] {

@@ -17,7 +17,7 @@ use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
-    MAX_MESSAGE,
+    DECISIONS, MAX_MESSAGE,
     gate::{Authenticated, Gate},
 };
 use crate::domain::error::Error;
@@ -25,7 +25,6 @@ use crate::domain::error::Error;
 /// What our own services' paths begin with. Health and reflection have streams, which end when they end, and must answer
 /// when we are busy.
 const OURS: &str = "/countersign.v1.";
-const DECISIONS: &str = "/countersign.v1.AuthorizationService/";
 /// Those that may wait for the replicas: the longest staleness bound longer than others.
 const REVOKE_TOKEN: &str = "/countersign.v1.TokenService/RevokeToken";
 const REVOKE_TOKENS: &str = "/countersign.v1.TokenService/RevokeTokens";

@@ -36,9 +36,9 @@ pub(super) fn token(record: &TokenRecord) -> pb::Token {
     let token = &record.token;
     let revocation = record.revocation.as_ref();
     pb::Token {
-        token_id: token.token_id.to_string(),
-        workspace_id: token.member.workspace_id.to_string(),
-        member_id: token.member.member_id.to_string(),
+        token_id: token.token_id.as_str().to_owned(),
+        workspace_id: token.member.workspace_id.as_str().to_owned(),
+        member_id: token.member.member_id.as_str().to_owned(),
         name: token.name.clone(),
         hint: token.hint.clone(),
         state: match record.state {
@@ -57,30 +57,27 @@ pub(super) fn token(record: &TokenRecord) -> pb::Token {
 
 fn revoked_by(origin: &Origin) -> pb::RevokedBy {
     pb::RevokedBy {
-        caller: origin.caller.to_string(),
+        caller: origin.caller.as_str().to_owned(),
         actor: origin.actor.as_ref().map(actor),
     }
 }
 
 fn actor(key: &MemberKey) -> pb::Actor {
     pb::Actor {
-        workspace_id: key.workspace_id.to_string(),
-        member_id: key.member_id.to_string(),
+        workspace_id: key.workspace_id.as_str().to_owned(),
+        member_id: key.member_id.as_str().to_owned(),
     }
 }
 
 pub(super) fn verdict(verdict: Verdict) -> pb::AuthorizeResponse {
-    let role = verdict
-        .principal
-        .as_ref()
-        .map(|bearer| bearer.member.role.to_string());
+    let role = |principal: &Bearer| principal.member.role.as_str().to_owned();
     pb::AuthorizeResponse {
         decision: Some(decision(verdict.decision)),
         principal: verdict.principal.as_ref().map(principal),
         revision: revision(verdict.revision),
         reusable_for: verdict.reusable_for.map(duration),
         explanation: verdict.explanation.map(|explained| pb::Explanation {
-            role: role.unwrap_or_default(),
+            role: verdict.principal.as_ref().map(role).unwrap_or_default(),
             rule: explained.explanation.rule,
             reach: explained
                 .explanation
@@ -173,17 +170,17 @@ fn deny_reason(reason: DenyReason) -> pb::DenyReason {
 fn principal(bearer: &Bearer) -> pb::Principal {
     let token = &bearer.token;
     pb::Principal {
-        workspace_id: token.member.workspace_id.to_string(),
-        member_id: token.member.member_id.to_string(),
-        role: bearer.member.role.to_string(),
-        token_id: token.token_id.to_string(),
+        workspace_id: token.member.workspace_id.as_str().to_owned(),
+        member_id: token.member.member_id.as_str().to_owned(),
+        role: bearer.member.role.as_str().to_owned(),
+        token_id: token.token_id.as_str().to_owned(),
         token_name: token.name.clone(),
         expires_at: token.expires_at.map(timestamp),
     }
 }
 
 fn revision(revision: Option<Revision>) -> String {
-    revision.map_or_else(String::new, |revision| revision.to_string())
+    revision.map_or_else(String::new, |revision| revision.text())
 }
 
 /// To the millisecond, like all times; what is finer is cut off.
@@ -196,7 +193,7 @@ fn duration(duration: Duration) -> prost_types::Duration {
 
 pub(super) fn workspace(workspace: &Workspace) -> pb::Workspace {
     pb::Workspace {
-        workspace_id: workspace.workspace_id.to_string(),
+        workspace_id: workspace.workspace_id.as_str().to_owned(),
         name: workspace.name.clone(),
         state: workspace_state(workspace.state).into(),
         created_at: Some(timestamp(workspace.created_at)),
@@ -215,9 +212,9 @@ fn workspace_state(state: WorkspaceState) -> pb::WorkspaceState {
 
 pub(super) fn member(member: &Member) -> pb::Member {
     pb::Member {
-        workspace_id: member.workspace_id.to_string(),
-        member_id: member.member_id.to_string(),
-        role: member.role.to_string(),
+        workspace_id: member.workspace_id.as_str().to_owned(),
+        member_id: member.member_id.as_str().to_owned(),
+        role: member.role.as_str().to_owned(),
         state: member_state(member.state).into(),
         created_at: Some(timestamp(member.created_at)),
         updated_at: Some(timestamp(member.updated_at)),
