@@ -20,3 +20,4 @@ pub mod policy;
 pub mod secret;
 pub mod time;
 pub mod token;
+pub mod token_policy;

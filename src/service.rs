@@ -16,8 +16,7 @@ pub use directory::{
 use events::Watchers;
 pub use events::{EventWatch, Watched};
 pub use tokens::{
-    Expiry, IssueRequest, Issued, ListRequest, RevokeAllRequest, RevokeRequest, TokenTarget,
-    cursor_after,
+    IssueRequest, Issued, ListRequest, RevokeAllRequest, RevokeRequest, TokenTarget, cursor_after,
 };
 
 use crate::{

@@ -1,8 +1,11 @@
 //! `countersign workspace`: the tenants, for people.
 
+mod token_policy;
+
 use clap::{Args, Subcommand, ValueEnum};
 use prost_types::FieldMask;
 
+use self::token_policy::PolicyChange;
 use super::{
     Failure, call,
     output::{Cell, Paint, Printing, Table, Tone, instant, record, short},
@@ -50,7 +53,7 @@ enum Command {
         #[command(flatten)]
         printing: Printing,
     },
-    /// Change a workspace's name or state
+    /// Change a workspace's name, its state, or what it asks of its tokens
     Update {
         #[command(flatten)]
         which: Which,
@@ -58,6 +61,9 @@ enum Command {
         change: Change,
         #[command(flatten)]
         guard: Guard,
+        /// Change nothing; tell what the workspace would be, and how many live tokens the change would end
+        #[arg(long)]
+        validate_only: bool,
     },
     /// Delete a workspace: its members are removed and its tokens die, for good
     Delete {
@@ -92,6 +98,8 @@ struct Change {
     /// A new state; while it is suspended, its tokens authorize nothing
     #[arg(long, value_enum)]
     state: Option<State>,
+    #[command(flatten)]
+    token_policy: PolicyChange,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -151,10 +159,8 @@ impl Command {
                 which,
                 change,
                 guard,
-            } => {
-                let request = |workspace_id| change.request(workspace_id, guard);
-                on_workspace!(which, update_workspace, request)
-            }
+                validate_only,
+            } => update(which, change.request(guard, validate_only)).await,
             Self::Delete {
                 which, yes: false, ..
             } => Err(Failure::Usage(format!(
@@ -174,10 +180,10 @@ impl Command {
 }
 
 impl Change {
-    fn request(self, workspace_id: String, guard: Guard) -> UpdateWorkspaceRequest {
+    fn request(self, guard: Guard, validate_only: bool) -> UpdateWorkspaceRequest {
         let mut request = UpdateWorkspaceRequest {
-            workspace_id,
             etag: guard.etag,
+            validate_only,
             ..Default::default()
         };
         let mut mask = FieldMask::default();
@@ -192,9 +198,29 @@ impl Change {
             });
             mask.paths.push("state".to_owned());
         }
+        let policy = self.token_policy.message(&mut mask.paths);
+        request.token_policy = Some(policy);
         request.update_mask = Some(mask);
         request
     }
+}
+
+async fn update(which: Which, mut request: UpdateWorkspaceRequest) -> Result<(), Failure> {
+    let session = which.caller.connect().await?;
+    request.workspace_id = which.workspace;
+    let validates = request.validate_only;
+    let mut client = DirectoryServiceClient::new(session.channel());
+    let answer = session.answer(client.update_workspace(session.request(request)).await)?;
+    which.printing.answer(&answer, |answer, paint| {
+        let text = told(answer.workspace.as_ref(), paint);
+        match validates {
+            true => {
+                let ended = answer.live_tokens_ended;
+                format!("{text}\nnothing was changed; the change would end {ended} live tokens\n")
+            }
+            false => text,
+        }
+    })
 }
 
 async fn list(paging: Paging, caller: Caller, printing: Printing) -> Result<(), Failure> {
@@ -251,6 +277,10 @@ fn told(workspace: Option<&Record>, paint: Paint) -> String {
             ("state", state(workspace)),
             ("created", instant(created.as_ref(), "-").into()),
             ("updated", instant(updated.as_ref(), "-").into()),
+            (
+                "tokens",
+                token_policy::told(workspace.token_policy.as_ref()).into(),
+            ),
             ("etag", workspace.etag.as_str().into()),
         ],
         paint,

@@ -3,6 +3,7 @@
 use super::{
     ids::{MemberId, RoleName, WorkspaceId},
     time::Timestamp,
+    token_policy::TokenPolicy,
 };
 
 /// The state of a workspace.
@@ -72,6 +73,8 @@ pub struct Workspace {
     pub name: String,
     /// Whether its tokens authorize anything.
     pub state: WorkspaceState,
+    /// What it asks of its tokens.
+    pub token_policy: TokenPolicy,
     /// Tokens issued under a lower one are dead.
     pub generation: i64,
     /// Rises with every change of the record.

@@ -86,6 +86,15 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// The workspace wants every token to expire.
+    #[error("the workspace requires an expiry of every token")]
+    ExpiryRequired,
+    /// The workspace does not let a token live so long.
+    #[error("the workspace lets a token live for at most {limit:?}")]
+    LifetimeTooLong {
+        /// How long it may.
+        limit: Duration,
+    },
     /// The workspace is suspended.
     #[error("workspace `{workspace_id}` is suspended")]
     WorkspaceSuspended {
@@ -226,6 +235,8 @@ impl Error {
             | Self::TokenNotFound { .. } => Code::NotFound,
             Self::WorkspaceExists { .. } | Self::TokenNameTaken { .. } => Code::AlreadyExists,
             Self::TokenLimitReached { .. }
+            | Self::ExpiryRequired
+            | Self::LifetimeTooLong { .. }
             | Self::WorkspaceSuspended { .. }
             | Self::WorkspaceDeleted { .. }
             | Self::MemberSuspended { .. }
@@ -259,6 +270,8 @@ impl Error {
             Self::WorkspaceExists { .. } => "WORKSPACE_EXISTS",
             Self::TokenNameTaken { .. } => "TOKEN_NAME_TAKEN",
             Self::TokenLimitReached { .. } => "TOKEN_LIMIT_REACHED",
+            Self::ExpiryRequired => "EXPIRY_REQUIRED",
+            Self::LifetimeTooLong { .. } => "LIFETIME_TOO_LONG",
             Self::WorkspaceSuspended { .. } => "WORKSPACE_SUSPENDED",
             Self::WorkspaceDeleted { .. } => "WORKSPACE_DELETED",
             Self::MemberSuspended { .. } => "MEMBER_SUSPENDED",
@@ -329,8 +342,10 @@ impl Error {
             | Self::MessageTooLarge { limit } => {
                 vec![("limit", limit.to_string())]
             }
+            Self::LifetimeTooLong { limit } => vec![("limit", format!("{limit:?}"))],
             Self::DeadlineExceeded { deadline } => vec![("deadline", format!("{deadline:?}"))],
-            Self::CredentialMissing
+            Self::ExpiryRequired
+            | Self::CredentialMissing
             | Self::CredentialInvalid
             | Self::CredentialAmbiguous
             | Self::MessageMalformed

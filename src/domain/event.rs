@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     error::Problem,
     ids::{MemberId, Revision, TokenId, WorkspaceId},
-    time::Timestamp,
+    time::{Timestamp, millis},
+    token_policy::TokenPolicy,
 };
 
 /// A change about to be recorded.
@@ -82,6 +83,30 @@ pub struct Event {
     pub details: Option<Details>,
 }
 
+/// A token policy as it is recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenPolicyRecord {
+    /// Whether a token must have an expiry.
+    pub require_expiry: bool,
+    /// The longest lifetime, in milliseconds.
+    pub max_lifetime: Option<i64>,
+    /// The lifetime of a token issued without one, in milliseconds.
+    pub default_lifetime: Option<i64>,
+    /// How many live tokens a member may have, if it is not the number that holds everywhere.
+    pub max_live_tokens: Option<u32>,
+}
+
+impl From<&TokenPolicy> for TokenPolicyRecord {
+    fn from(policy: &TokenPolicy) -> Self {
+        Self {
+            require_expiry: policy.require_expiry,
+            max_lifetime: policy.max_lifetime.map(millis),
+            default_lifetime: policy.default_lifetime.map(millis),
+            max_live_tokens: policy.max_live_tokens,
+        }
+    }
+}
+
 /// What happened, by kind. Stored as its kind and a JSON object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE")]
@@ -101,6 +126,9 @@ pub enum Details {
         name: Option<String>,
         /// The new state, if it changed.
         state: Option<String>,
+        /// The new token policy, if it changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token_policy: Option<TokenPolicyRecord>,
     },
     /// A workspace was deleted, its members with it.
     WorkspaceDeleted {},

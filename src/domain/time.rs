@@ -13,9 +13,13 @@ impl Timestamp {
     /// This long after. Saturates.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
-        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        Self(self.0.saturating_add(millis))
+        Self(self.0.saturating_add(millis(duration)))
     }
+}
+
+/// A span of time in whole milliseconds. Saturates.
+pub fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Where the time of day comes from: the system in service, a test's hand in tests.

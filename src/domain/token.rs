@@ -1,5 +1,7 @@
 //! The record of a personal access token and when it counts as live.
 
+use std::time::Duration;
+
 use super::{
     directory::{Member, Workspace},
     ids::{CallerName, MemberKey, TokenId},
@@ -10,8 +12,11 @@ use super::{
 /// must not be decided on.
 pub const RULES_VERSION: i32 = 1;
 
-/// How many live tokens a member may have.
+/// How many live tokens a member may have where its workspace does not say.
 pub const MAX_LIVE_TOKENS: u64 = 50;
+
+/// The longest lifetime: 100 years.
+pub const MAX_LIFETIME: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
 
 /// Whether a token authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,14 +84,22 @@ pub struct TokenRecord {
 }
 
 impl Token {
-    /// Whether it authenticates at `now`, given its member and workspace at the same instant. It expires at `expires_at`,
-    /// not after. Revoked wins over expired.
+    /// From when on it no longer authenticates, given its workspace: its own expiry, or what the workspace's policy makes
+    /// of it. None: it does not end by itself.
+    pub fn ends_at(&self, workspace: &Workspace) -> Option<Timestamp> {
+        workspace
+            .token_policy
+            .ends_at(self.created_at, self.expires_at)
+    }
+
+    /// Whether it authenticates at `now`, given its member and workspace at the same instant. It expires at the instant it
+    /// ends at, not after. Revoked wins over expired.
     pub fn state(&self, workspace: &Workspace, member: &Member, now: Timestamp) -> TokenState {
         let current = self.workspace_generation == workspace.generation
             && self.member_generation == member.generation;
         if self.revoked.is_some() || !current {
             TokenState::Revoked
-        } else if self.expires_at.is_some_and(|at| at <= now) {
+        } else if self.ends_at(workspace).is_some_and(|at| at <= now) {
             TokenState::Expired
         } else {
             TokenState::Active

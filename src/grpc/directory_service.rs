@@ -1,5 +1,7 @@
 //! DirectoryService on the wire.
 
+mod token_policy;
+
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -15,6 +17,7 @@ use crate::{
         ids::{MemberKey, WorkspaceId},
         name::Name,
         token::Origin,
+        token_policy::TokenPolicyUpdate,
     },
     pb::{
         self, CreateWorkspaceRequest, CreateWorkspaceResponse, DeleteWorkspaceRequest,
@@ -72,12 +75,20 @@ impl DirectoryService for Api {
         request: Request<UpdateWorkspaceRequest>,
     ) -> Answer<UpdateWorkspaceResponse> {
         let caller = self.gate.admit(&request, &WRITE)?;
+        let validate_only = request.get_ref().validate_only;
         let (workspace_id, update) = parse_update(request.into_inner())?;
+        if validate_only {
+            let validated = self
+                .service
+                .validate_workspace_update(&workspace_id, &update);
+            return Ok(Response::new(render::validated(validated.await?)));
+        }
         let change = WorkspaceChange::Update(update);
         let (workspace, revision) = self.workspace(&caller, workspace_id, change).await?;
         Ok(Response::new(UpdateWorkspaceResponse {
             workspace: Some(workspace),
             revision,
+            live_tokens_ended: 0,
         }))
     }
 
@@ -285,17 +296,14 @@ fn parse_workspace(id: &str) -> Result<WorkspaceId, Error> {
 
 fn parse_update(request: UpdateWorkspaceRequest) -> Result<(WorkspaceId, WorkspaceUpdate), Error> {
     let paths = request.update_mask.map_or_else(Vec::new, |mask| mask.paths);
-    let masks_policy = paths.iter().any(|path| is_within(path, "token_policy"));
-    unsupported(
-        "token_policy",
-        masks_policy || request.token_policy.is_some(),
-    )?;
-    unsupported("validate_only", request.validate_only)?;
+    let policy = request.token_policy.unwrap_or_default();
+    unsupported("token_policy.idle_limit", policy.idle_limit.is_some())?;
     let mut fields = Fields::default();
     let workspace_id = fields.read("workspace_id", WorkspaceId::parse(&request.workspace_id));
     let mut update = WorkspaceUpdate {
         name: None,
         state: None,
+        token_policy: TokenPolicyUpdate::default(),
         etag: request.etag,
     };
     if paths.is_empty() {
@@ -305,8 +313,12 @@ fn parse_update(request: UpdateWorkspaceRequest) -> Result<(WorkspaceId, Workspa
         match path.as_str() {
             "name" => update.name = fields.read("name", Name::parse(&request.name)),
             "state" => update.state = fields.read("state", workspace_state(request.state)),
+            _ if token_policy::parse(&mut fields, path, &policy, &mut update.token_policy) => {}
             _ => {
-                let problem = Problem::new(ProblemReason::Malformed, "must be of `name`, `state`");
+                let problem = Problem::new(
+                    ProblemReason::Malformed,
+                    "must be of `name`, `state`, `token_policy` and the fields of that",
+                );
                 fields.read::<()>("update_mask", Err(problem));
             }
         }
@@ -316,10 +328,6 @@ fn parse_update(request: UpdateWorkspaceRequest) -> Result<(WorkspaceId, Workspa
     };
     fields.finish()?;
     Ok((workspace_id, update))
-}
-
-fn is_within(path: &str, field: &str) -> bool {
-    path.split('.').next() == Some(field)
 }
 
 fn workspace_state(state: i32) -> Result<WorkspaceState, Problem> {

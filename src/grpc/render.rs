@@ -6,7 +6,7 @@ use crate::{
     domain::{
         decide::{Bearer, Decision, DenyReason},
         directory::{Member, MemberState, Workspace, WorkspaceState, etag},
-        event::{Details, Event},
+        event::{Details, Event, TokenPolicyRecord},
         ids::{MemberKey, Revision},
         policy::Reach,
         time::Timestamp,
@@ -199,6 +199,33 @@ pub(super) fn workspace(workspace: &Workspace) -> pb::Workspace {
         created_at: Some(timestamp(workspace.created_at)),
         updated_at: Some(timestamp(workspace.updated_at)),
         etag: etag(workspace.version),
+        token_policy: Some(token_policy_record(&(&workspace.token_policy).into())),
+    }
+}
+
+fn token_policy_record(policy: &TokenPolicyRecord) -> pb::TokenPolicy {
+    let lifetime = |millis: i64| prost_types::Duration {
+        seconds: millis / 1000,
+        nanos: i32::try_from(millis % 1000 * 1_000_000).unwrap_or(0),
+    };
+    pb::TokenPolicy {
+        require_expiry: policy.require_expiry,
+        max_lifetime: policy.max_lifetime.map(lifetime),
+        default_lifetime: policy.default_lifetime.map(lifetime),
+        idle_limit: None,
+        max_live_tokens_per_member: policy
+            .max_live_tokens
+            .map_or(0, |limit| i32::try_from(limit).unwrap_or(i32::MAX)),
+    }
+}
+
+pub(super) fn validated(
+    (updated, live_tokens_ended): (Workspace, u64),
+) -> pb::UpdateWorkspaceResponse {
+    pb::UpdateWorkspaceResponse {
+        workspace: Some(workspace(&updated)),
+        revision: String::new(),
+        live_tokens_ended: i64::try_from(live_tokens_ended).unwrap_or(i64::MAX),
     }
 }
 
@@ -257,11 +284,16 @@ fn details(details: Details) -> DetailsForm {
         Details::WorkspaceCreated { name, recreated } => {
             DetailsForm::WorkspaceCreated(pb::WorkspaceCreated { name, recreated })
         }
-        Details::WorkspaceUpdated { name, state } => {
+        Details::WorkspaceUpdated {
+            name,
+            state,
+            token_policy,
+        } => {
             let state = state.as_deref().and_then(WorkspaceState::parse);
             DetailsForm::WorkspaceUpdated(pb::WorkspaceUpdated {
                 name,
                 state: state.map(|state| workspace_state(state).into()),
+                token_policy: token_policy.map(|policy| token_policy_record(&policy)),
             })
         }
         Details::WorkspaceDeleted {} => DetailsForm::WorkspaceDeleted(pb::WorkspaceDeleted {}),

@@ -15,6 +15,7 @@ use crate::{
         ids::WorkspaceId,
         name::{Name, parse_reason},
         token::{Origin, TokenState},
+        token_policy::Expiry,
     },
     pb::{
         self, GetTokenRequest, GetTokenResponse, IssueTokenRequest, IssueTokenResponse,
@@ -24,7 +25,7 @@ use crate::{
         token_service_server::TokenService,
     },
     service::{
-        Expiry, IssueRequest, ListRequest, RevokeAllRequest, RevokeRequest, Service, TokenTarget,
+        IssueRequest, ListRequest, RevokeAllRequest, RevokeRequest, Service, TokenTarget,
         cursor_after,
     },
 };
@@ -132,7 +133,7 @@ fn parse_issue(
     let member = fields.member(&request.workspace_id, &request.member_id);
     let name = fields.read("name", Name::parse(&request.name));
     let expiry = match &request.expiry {
-        None => Some(Expiry::Never),
+        None => Some(Expiry::Default),
         Some(ExpiryForm::ExpiresAt(at)) => {
             let at = timestamp(at).map(Expiry::At);
             fields.read("expires_at", at.and_then(|at| service.check_expiry(at)))

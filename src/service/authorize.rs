@@ -192,7 +192,7 @@ impl Service {
         };
         let reusable_for = self.0.view.reusable_for(&seen);
         let until_expiry = match &seen.presented {
-            Presented::Known(bearer) => bearer.token.expires_at,
+            Presented::Known(bearer) => bearer.token.ends_at(&bearer.workspace),
             Presented::Unknown | Presented::Malformed => None,
         };
         let until_expiry = until_expiry.map(|at| {

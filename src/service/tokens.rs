@@ -4,7 +4,7 @@ mod issue;
 mod revoke;
 mod revoke_all;
 
-pub use issue::{Expiry, IssueRequest, Issued};
+pub use issue::{IssueRequest, Issued};
 pub use revoke::RevokeRequest;
 pub use revoke_all::RevokeAllRequest;
 

@@ -9,7 +9,8 @@ use sea_orm::{
 };
 
 use self::select::{
-    bearer, is_digest, is_in, join_bearer, record, select_bearer, select_columns, select_records,
+    bearer, is_digest, is_ended_by, is_in, is_unended, join_bearer, record, select_bearer,
+    select_columns, select_records,
 };
 use super::{
     Session, Tx,
@@ -26,6 +27,7 @@ use crate::domain::{
     pepper::Digest,
     time::Timestamp,
     token::{RULES_VERSION, Revocation, Token, TokenRecord, TokenState},
+    token_policy::TokenPolicy,
 };
 
 /// What a presented secret came to, and the position at which it was looked up.
@@ -165,17 +167,34 @@ impl<C: ConnectionTrait> Session<C> {
         workspace_id: &WorkspaceId,
         now: Timestamp,
     ) -> Result<u64, Abort> {
+        self.count_tokens(workspace_id, is_in(TokenState::Active, now))
+            .await
+    }
+
+    /// How many tokens of a workspace live now and would not under this policy.
+    #[tracing::instrument(skip_all, name = "store.count_tokens_ended_by")]
+    pub async fn count_tokens_ended_by(
+        &self,
+        workspace_id: &WorkspaceId,
+        policy: &TokenPolicy,
+        now: Timestamp,
+    ) -> Result<u64, Abort> {
+        let ended = is_in(TokenState::Active, now).add(is_ended_by(policy, now));
+        self.count_tokens(workspace_id, ended).await
+    }
+
+    async fn count_tokens(&self, workspace_id: &WorkspaceId, which: Cond) -> Result<u64, Abort> {
         let token_id = Expr::col(("t", token::Column::TokenId));
         let mut query = Query::select();
         query
             .from_as("token", "t")
-            .expr_as(Func::count(token_id), "live")
+            .expr_as(Func::count(token_id), "tokens")
             .and_where(Expr::col(("t", token::Column::WorkspaceId)).eq(workspace_id.as_str()))
-            .cond_where(is_in(TokenState::Active, now));
+            .cond_where(which);
         join_bearer(&mut query, JoinType::InnerJoin);
         let row = self.db.query_one(&query).await?;
-        let live: i64 = row.map_or(Ok(0), |row| row.try_get("", "live"))?;
-        Ok(u64::try_from(live).unwrap_or(0))
+        let tokens: i64 = row.map_or(Ok(0), |row| row.try_get("", "tokens"))?;
+        Ok(u64::try_from(tokens).unwrap_or(0))
     }
 
     /// How many live tokens hang on each pepper but these. With every pepper in use among them no row is looked at, so it
@@ -192,7 +211,7 @@ impl<C: ConnectionTrait> Session<C> {
             .from_as("token", "t")
             .column(pepper_id)
             .expr_as(count, "live")
-            .cond_where(is_in(TokenState::Active, now))
+            .cond_where(is_unended(now))
             .cond_where(is_none_of(pepper_id, others))
             .group_by_col(pepper_id)
             .order_by(pepper_id, Order::Asc);

@@ -8,6 +8,7 @@ mod presentation;
 mod records;
 mod restart;
 mod sequences;
+mod token_policy;
 mod writes;
 
 use countersign::pb::{

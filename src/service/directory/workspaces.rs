@@ -9,6 +9,7 @@ use crate::{
         ids::{Revision, WorkspaceId},
         name::Name,
         token::Origin,
+        token_policy::{TokenPolicy, TokenPolicyUpdate},
     },
     service::Service,
     store::{Abort, Change, Mutation, Tx},
@@ -46,11 +47,56 @@ pub struct WorkspaceUpdate {
     pub name: Option<Name>,
     /// The new state.
     pub state: Option<WorkspaceState>,
+    /// What is new of the token policy.
+    pub token_policy: TokenPolicyUpdate,
     /// Only in this version; empty for any.
     pub etag: String,
 }
 
+impl WorkspaceUpdate {
+    /// The workspace after it, and what it changes, if anything.
+    fn of(&self, workspace: &Workspace) -> Result<(Workspace, Option<Details>), Error> {
+        check_etag(&self.etag, Some(workspace.version))?;
+        if workspace.state == WorkspaceState::Deleted {
+            return Err(Error::WorkspaceDeleted {
+                workspace_id: workspace.workspace_id.to_string(),
+            });
+        }
+        let mut updated = workspace.clone();
+        if let Some(name) = &self.name {
+            name.as_str().clone_into(&mut updated.name);
+        }
+        updated.state = self.state.unwrap_or(workspace.state);
+        updated.token_policy = self.token_policy.of(&workspace.token_policy);
+        updated
+            .token_policy
+            .check()
+            .map_err(|(field, problem)| Error::field(format!("token_policy.{field}"), problem))?;
+        let policy = &updated.token_policy;
+        let details = (updated != *workspace).then(|| Details::WorkspaceUpdated {
+            name: (updated.name != workspace.name).then(|| updated.name.clone()),
+            state: (updated.state != workspace.state).then(|| updated.state.as_str().to_owned()),
+            token_policy: (*policy != workspace.token_policy).then(|| policy.into()),
+        });
+        Ok((updated, details))
+    }
+}
+
 impl Service {
+    /// What an update would make of a workspace, and how many tokens that live now would end by it. Nothing is changed.
+    pub async fn validate_workspace_update(
+        &self,
+        workspace_id: &WorkspaceId,
+        update: &WorkspaceUpdate,
+    ) -> Result<(Workspace, u64), Error> {
+        let (updated, _) = update.of(&self.get_workspace(workspace_id).await?)?;
+        let session = self.0.store.read();
+        let ended = session
+            .count_tokens_ended_by(workspace_id, &updated.token_policy, self.0.clock.now())
+            .await?;
+        Ok((updated, ended))
+    }
+
     /// Changes a workspace and answers it as it is then.
     pub async fn change_workspace(
         &self,
@@ -86,6 +132,7 @@ impl WorkspaceCommand {
             workspace_id: self.workspace_id.clone(),
             name: name.as_str().to_owned(),
             state: WorkspaceState::Active,
+            token_policy: TokenPolicy::default(),
             generation: 1,
             version: 1,
             created_at: tx.now(),
@@ -112,6 +159,7 @@ impl WorkspaceCommand {
             .into());
         }
         workspace.state = WorkspaceState::Active;
+        workspace.token_policy = TokenPolicy::default();
         name.as_str().clone_into(&mut workspace.name);
         self.raise_generation(tx, &mut workspace, "the workspace was created anew")
             .await?;
@@ -126,32 +174,15 @@ impl WorkspaceCommand {
     async fn update(
         &self,
         tx: &Tx,
-        mut workspace: Workspace,
+        workspace: Workspace,
         update: &WorkspaceUpdate,
     ) -> Result<Change<Workspace>, Abort> {
-        check_etag(&update.etag, Some(workspace.version))?;
-        if workspace.state == WorkspaceState::Deleted {
-            return Err(Error::WorkspaceDeleted {
-                workspace_id: self.workspace_id.to_string(),
-            }
-            .into());
-        }
-        let name = update.name.as_ref().map(Name::as_str);
-        let name = name.filter(|name| *name != workspace.name);
-        let state = update.state.filter(|state| *state != workspace.state);
-        if name.is_none() && state.is_none() {
+        let (mut updated, changes) = update.of(&workspace)?;
+        let Some(details) = changes else {
             return Ok(Change::none(workspace));
-        }
-        let details = Details::WorkspaceUpdated {
-            name: name.map(ToOwned::to_owned),
-            state: state.map(|state| state.as_str().to_owned()),
         };
-        if let Some(name) = name {
-            name.clone_into(&mut workspace.name);
-        }
-        workspace.state = state.unwrap_or(workspace.state);
-        self.write(tx, &mut workspace).await?;
-        Ok(self.made(workspace, details))
+        self.write(tx, &mut updated).await?;
+        Ok(self.made(updated, details))
     }
 
     async fn delete(

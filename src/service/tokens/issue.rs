@@ -1,6 +1,6 @@
 //! Issuing a token.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{is_there, member_not_found};
 use crate::{
@@ -13,25 +13,12 @@ use crate::{
         pepper::Digest,
         secret::{Secret, SecretText},
         time::Timestamp,
-        token::{MAX_LIVE_TOKENS, Origin, Token, TokenRecord, TokenState},
+        token::{MAX_LIFETIME, Origin, Token, TokenRecord, TokenState},
+        token_policy::Expiry,
     },
     service::{Rules, Service},
     store::{Abort, Change, Mutation, NewToken, Tx},
 };
-
-/// The longest lifetime: 100 years.
-const MAX_LIFETIME: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
-
-/// When a token stops authenticating.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expiry {
-    /// At this instant.
-    At(Timestamp),
-    /// After this time.
-    After(Duration),
-    /// Never.
-    Never,
-}
 
 /// What token to issue.
 pub struct IssueRequest {
@@ -60,7 +47,7 @@ impl Service {
     pub fn check_expiry(&self, expiry: Expiry) -> Result<Expiry, Problem> {
         let now = self.0.clock.now();
         let at = match expiry {
-            Expiry::Never => return Ok(expiry),
+            Expiry::Never | Expiry::Default => return Ok(expiry),
             Expiry::At(at) => at,
             Expiry::After(ttl) => now.plus(ttl),
         };
@@ -126,6 +113,8 @@ impl Mutation for Issue {
 
     async fn run(&self, tx: &Tx) -> Result<Change<TokenRecord>, Abort> {
         let (workspace, member) = self.target(tx).await?;
+        let policy = &workspace.token_policy;
+        let expires_at = policy.admit(self.request.expiry, tx.now())?;
         let name = &self.request.name;
         if !tx.release_name(&workspace, &member, name).await? {
             return Err(Error::TokenNameTaken {
@@ -133,11 +122,11 @@ impl Mutation for Issue {
             }
             .into());
         }
-        if tx.count_live_tokens(&workspace, &member).await? >= MAX_LIVE_TOKENS {
-            let limit = MAX_LIVE_TOKENS;
+        let limit = workspace.token_policy.live_tokens();
+        if tx.count_live_tokens(&workspace, &member).await? >= limit {
             return Err(Error::TokenLimitReached { limit }.into());
         }
-        let token = self.token(&workspace, &member, tx.now());
+        let token = self.token(&workspace, &member, tx.now(), expires_at);
         tx.insert_token(NewToken {
             token: &token,
             name,
@@ -200,7 +189,13 @@ impl Issue {
         Ok((workspace, member))
     }
 
-    fn token(&self, workspace: &Workspace, member: &Member, now: Timestamp) -> Token {
+    fn token(
+        &self,
+        workspace: &Workspace,
+        member: &Member,
+        now: Timestamp,
+        expires_at: Option<Timestamp>,
+    ) -> Token {
         Token {
             token_id: self.token_id.clone(),
             member: self.request.member.clone(),
@@ -209,11 +204,7 @@ impl Issue {
             name: self.request.name.as_str().to_owned(),
             hint: self.hint.clone(),
             created_at: now,
-            expires_at: match self.request.expiry {
-                Expiry::At(at) => Some(at),
-                Expiry::After(ttl) => Some(now.plus(ttl)),
-                Expiry::Never => None,
-            },
+            expires_at,
             revoked: None,
         }
     }

@@ -13,8 +13,9 @@ use crate::{
     domain::{
         decide::Bearer,
         pepper::Digest,
-        time::Timestamp,
+        time::{Timestamp, millis},
         token::{Revocation, TokenRecord, TokenState},
+        token_policy::TokenPolicy,
     },
     store::{
         entity::{member, revocation, token, workspace},
@@ -30,8 +31,55 @@ pub(super) fn is_digest(digests: &[Digest]) -> Expr {
 
 /// [`crate::domain::token::Token::state`] in SQL.
 pub(super) fn is_in(state: TokenState, now: Timestamp) -> Cond {
-    let expires_at = ("t", token::Column::ExpiresAt);
-    let unrevoked = Cond::all()
+    let own = || is_past_expiry(now);
+    let by_policy = || {
+        let column = |column| Expr::col(("w", column));
+        let max_lifetime = column(workspace::Column::MaxLifetime);
+        let ends_at = Expr::col(("t", token::Column::CreatedAt)).add(max_lifetime.clone());
+        let without_expiry = column(workspace::Column::RequireExpiry)
+            .and(Expr::col(("t", token::Column::ExpiresAt)).is_null());
+        Cond::any()
+            .add(without_expiry)
+            .add(max_lifetime.is_not_null().and(ends_at.lte(now.0)))
+    };
+    match state {
+        TokenState::Revoked => is_unrevoked().not(),
+        TokenState::Expired => is_unrevoked().add(Cond::any().add(own()).add(by_policy())),
+        TokenState::Active => is_unrevoked().add(own().not()).add(by_policy().not()),
+    }
+}
+
+/// Whether the token `t` has ended neither by itself nor by being revoked. A workspace's policy, which may be loosened, is
+/// left out.
+pub(super) fn is_unended(now: Timestamp) -> Cond {
+    is_unrevoked().add(is_past_expiry(now).not())
+}
+
+/// Whether the token `t` would be ended by this policy.
+pub(super) fn is_ended_by(policy: &TokenPolicy, now: Timestamp) -> Cond {
+    let mut ended = Cond::any();
+    if policy.require_expiry {
+        ended = ended.add(Expr::col(("t", token::Column::ExpiresAt)).is_null());
+    }
+    if let Some(lifetime) = policy.max_lifetime {
+        let issued_by = now.0.saturating_sub(millis(lifetime));
+        ended = ended.add(Expr::col(("t", token::Column::CreatedAt)).lte(issued_by));
+    }
+    match ended.is_empty() {
+        true => Cond::all().add(Expr::value(false)),
+        false => ended,
+    }
+}
+
+fn is_past_expiry(now: Timestamp) -> Cond {
+    let expires_at = || Expr::col(("t", token::Column::ExpiresAt));
+    Cond::all()
+        .add(expires_at().is_not_null())
+        .add(expires_at().lte(now.0))
+}
+
+fn is_unrevoked() -> Cond {
+    Cond::all()
         .add(Expr::col(("t", token::Column::RevokedAt)).is_null())
         .add(
             Expr::col(("t", token::Column::WorkspaceGeneration))
@@ -40,16 +88,7 @@ pub(super) fn is_in(state: TokenState, now: Timestamp) -> Cond {
         .add(
             Expr::col(("t", token::Column::MemberGeneration))
                 .equals(("m", member::Column::Generation)),
-        );
-    match state {
-        TokenState::Revoked => unrevoked.not(),
-        TokenState::Expired => unrevoked.add(Expr::col(expires_at).lte(now.0)),
-        TokenState::Active => unrevoked.add(
-            Cond::any()
-                .add(Expr::col(expires_at).is_null())
-                .add(Expr::col(expires_at).gt(now.0)),
-        ),
-    }
+        )
 }
 
 /// Selects every column of a table as `<alias>_<column>`.

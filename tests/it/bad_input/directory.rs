@@ -148,12 +148,11 @@ fn masks() -> Vec<Case> {
         update_mask: None,
         ..update(&[])
     };
-    let policy = UpdateWorkspaceRequest {
-        token_policy: Some(TokenPolicy::default()),
-        ..update(&["name"])
-    };
-    let validate = UpdateWorkspaceRequest {
-        validate_only: true,
+    let idle = UpdateWorkspaceRequest {
+        token_policy: Some(TokenPolicy {
+            idle_limit: Some(prost_types::Duration::default()),
+            ..TokenPolicy::default()
+        }),
         ..update(&["name"])
     };
     let spoilt = UpdateWorkspaceRequest {
@@ -178,13 +177,10 @@ fn masks() -> Vec<Case> {
         unknown("etag"),
         unknown("created_at"),
         unknown("token_policies"),
-        unbuilt("token_policy in the mask", update(&["token_policy"])),
-        unbuilt(
-            "token_policy.max_lifetime in the mask",
-            update(&["name", "token_policy.max_lifetime"]),
-        ),
-        unbuilt("token_policy", policy),
-        unbuilt("validate_only", validate),
+        unknown("token_policy."),
+        unknown("token_policy.lifetime"),
+        unknown("token_policy.max_lifetime.seconds"),
+        unbuilt("token_policy.idle_limit", idle),
         invalid(
             "everything wrong",
             spoilt,

@@ -9,6 +9,7 @@ use countersign::domain::{
     ids::{CallerName, MemberId, MemberKey, RoleName, TokenId, WorkspaceId},
     time::Timestamp,
     token::{Origin, Revocation, Token},
+    token_policy::TokenPolicy,
 };
 
 /// One thing that a decision depends on.
@@ -204,6 +205,7 @@ impl Cell {
                 workspace_id,
                 name: WORKSPACE.to_owned(),
                 state: workspace_state,
+                token_policy: TokenPolicy::default(),
                 generation: 3,
                 version: 1,
                 created_at: Timestamp(0),

@@ -95,6 +95,7 @@ impl Story {
         let details = WorkspaceUpdated {
             name: paths.contains(&"name").then(|| name.to_owned()),
             state: paths.contains(&"state").then_some(state.into()),
+            token_policy: None,
         };
         let revision = done.expect("it is updated").into_inner().revision;
         self.tell("", revision, Details::WorkspaceUpdated(details))

@@ -1,0 +1,102 @@
+//! What a workspace asks of its tokens, on the command line.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::{config, pb::TokenPolicy};
+
+/// What to change of it.
+#[derive(Debug, Args)]
+#[group(skip)]
+pub(super) struct PolicyChange {
+    /// Whether every token must have an expiry; those without one are expired
+    #[arg(long, group = "Change", value_name = "true|false")]
+    require_expiry: Option<bool>,
+    /// The longest lifetime of a token, such as `90d`, or `none`
+    #[arg(long, group = "Change", value_name = "DURATION", value_parser = lifetime)]
+    max_lifetime: Option<Lifetime>,
+    /// The lifetime of a token issued without one, such as `30d`, or `none`
+    #[arg(long, group = "Change", value_name = "DURATION", value_parser = lifetime)]
+    default_lifetime: Option<Lifetime>,
+    /// How many live tokens a member may have; 0 for as many as everywhere
+    #[arg(long, group = "Change", value_name = "NUMBER")]
+    max_live_tokens: Option<i32>,
+}
+
+/// A time, or none.
+#[derive(Debug, Clone, Copy)]
+struct Lifetime(Option<Duration>);
+
+fn lifetime(text: &str) -> Result<Lifetime, String> {
+    match text {
+        "none" => Ok(Lifetime(None)),
+        _ => config::duration(text).map(|span| Lifetime(Some(span))),
+    }
+}
+
+impl PolicyChange {
+    /// The message, with what it says of itself added to an update mask.
+    pub(super) fn message(self, paths: &mut Vec<String>) -> TokenPolicy {
+        let mut policy = TokenPolicy::default();
+        let mut names = |field: &str| paths.push(format!("token_policy.{field}"));
+        if let Some(is_required) = self.require_expiry {
+            policy.require_expiry = is_required;
+            names("require_expiry");
+        }
+        if let Some(Lifetime(span)) = self.max_lifetime {
+            policy.max_lifetime = span.map(message);
+            names("max_lifetime");
+        }
+        if let Some(Lifetime(span)) = self.default_lifetime {
+            policy.default_lifetime = span.map(message);
+            names("default_lifetime");
+        }
+        if let Some(limit) = self.max_live_tokens {
+            policy.max_live_tokens_per_member = limit;
+            names("max_live_tokens_per_member");
+        }
+        policy
+    }
+}
+
+fn message(span: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(span.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(span.subsec_nanos()).unwrap_or_default(),
+    }
+}
+
+/// One line of it for people.
+pub(super) fn told(policy: Option<&TokenPolicy>) -> String {
+    let policy = policy.cloned().unwrap_or_default();
+    let span = |span: prost_types::Duration| {
+        let seconds = span.seconds;
+        match (span.nanos, seconds % 86_400, seconds % 3600) {
+            (0, 0, _) => format!("{} d", seconds / 86_400),
+            (0, _, 0) => format!("{} h", seconds / 3600),
+            (nanos, ..) => format!("{} s", seconds as f64 + f64::from(nanos) / 1e9),
+        }
+    };
+    let mut parts = Vec::new();
+    if policy.require_expiry {
+        parts.push("expiry required".to_owned());
+    }
+    parts.extend(
+        policy
+            .max_lifetime
+            .map(|limit| format!("at most {}", span(limit))),
+    );
+    parts.extend(
+        policy
+            .default_lifetime
+            .map(|default| format!("{} by default", span(default))),
+    );
+    if policy.max_live_tokens_per_member > 0 {
+        parts.push(format!("{} per member", policy.max_live_tokens_per_member));
+    }
+    match parts.is_empty() {
+        true => "nothing is asked of them".to_owned(),
+        false => parts.join(", "),
+    }
+}
