@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod action;
+pub mod address;
 pub mod base62;
 pub mod caller;
 pub mod database_url;
@@ -17,6 +18,7 @@ pub mod name;
 pub mod page;
 pub mod pepper;
 pub mod policy;
+pub mod scope;
 pub mod secret;
 pub mod time;
 pub mod token;

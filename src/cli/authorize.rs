@@ -140,6 +140,9 @@ fn text(answer: &AuthorizeResponse, paint: Paint) -> String {
         fields.push(("rule", explanation.rule.as_str().into()));
         let reach = reach_told(explanation.reach());
         fields.push(("rule's reach", reach.into()));
+        if !explanation.missing_scope.is_empty() {
+            fields.push(("missing scope", explanation.missing_scope.as_str().into()));
+        }
         fields.push(("policy", explanation.policy_hash.as_str().into()));
     }
     record(fields, paint)

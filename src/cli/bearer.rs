@@ -22,6 +22,10 @@ pub(super) struct Presented {
     /// The user whom the bearer asks to act for
     #[arg(long, value_name = "MEMBER_ID")]
     on_behalf_of: Option<String>,
+
+    /// The address that the bearer's request came from; a token that is limited to some networks is denied without
+    #[arg(long, value_name = "ADDRESS")]
+    client_ip: Option<String>,
 }
 
 impl Presented {
@@ -30,8 +34,10 @@ impl Presented {
     }
 
     pub(super) fn context(&self) -> Option<Context> {
-        self.on_behalf_of.clone().map(|on_behalf_of| Context {
-            on_behalf_of,
+        let is_told = self.on_behalf_of.is_some() || self.client_ip.is_some();
+        is_told.then(|| Context {
+            on_behalf_of: self.on_behalf_of.clone().unwrap_or_default(),
+            client_ip: self.client_ip.clone().unwrap_or_default(),
             ..Context::default()
         })
     }
@@ -42,7 +48,7 @@ pub(super) fn whose(principal: Option<&Principal>) -> Vec<(&'static str, Cell)> 
     let Some(principal) = principal else {
         return Vec::new();
     };
-    vec![
+    let mut fields: Vec<(&'static str, Cell)> = vec![
         ("workspace", principal.workspace_id.as_str().into()),
         ("member", principal.member_id.as_str().into()),
         ("role", principal.role.as_str().into()),
@@ -54,7 +60,11 @@ pub(super) fn whose(principal: Option<&Principal>) -> Vec<(&'static str, Cell)> 
             "expires",
             instant(principal.expires_at.as_ref(), "never").into(),
         ),
-    ]
+    ];
+    if !principal.scopes.is_empty() {
+        fields.push(("scopes", principal.scopes.join(" ").into()));
+    }
+    fields
 }
 
 /// `OWN` or `WORKSPACE`, or `-`.

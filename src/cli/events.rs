@@ -143,6 +143,7 @@ fn told(details: &Value) -> String {
             Value::Null | Value::Bool(false) => return None,
             Value::String(text) if text.is_empty() => return None,
             Value::String(text) => text.clone(),
+            Value::Array(items) if items.is_empty() => return None,
             other => other.to_string(),
         };
         Some(format!("{name}={text}"))

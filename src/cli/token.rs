@@ -79,6 +79,15 @@ fn state(token: &Record) -> Cell {
     Cell::new(short(state.as_str_name(), "TOKEN_STATE_"), tone)
 }
 
+/// The first of a list that may be long, and how many more there are.
+fn at_a_glance(items: &[String], none: &str) -> String {
+    match items {
+        [] => none.to_owned(),
+        [only] => only.clone(),
+        [first, more @ ..] => format!("{first} +{}", more.len()),
+    }
+}
+
 /// What is known of a token, one thing a line.
 fn told(token: &Record, paint: Paint) -> String {
     let mut fields: Vec<(&str, Cell)> = vec![
@@ -94,6 +103,12 @@ fn told(token: &Record, paint: Paint) -> String {
             instant(token.expires_at.as_ref(), "never").into(),
         ),
     ];
+    if !token.scopes.is_empty() {
+        fields.push(("scopes", token.scopes.join(" ").into()));
+    }
+    if !token.allowed_cidrs.is_empty() {
+        fields.push(("networks", token.allowed_cidrs.join(" ").into()));
+    }
     if token.revoked_at.is_some() {
         fields.push(("revoked", instant(token.revoked_at.as_ref(), "-").into()));
     }

@@ -58,9 +58,13 @@ impl Action {
     pub fn is_above_token_ceiling(&self) -> bool {
         match self.resource_type() {
             "users" => !matches!(self.verb(), "list" | "read"),
-            "tokens" | "members" => true,
-            _ => false,
+            resource_type => is_type_above_token_ceiling(resource_type),
         }
+    }
+
+    /// Whether it is one of those that a pattern of these two words stands for, of which `*` stands for any.
+    pub fn is_one_of(&self, types: &str, verbs: &str) -> bool {
+        (types == "*" || types == self.resource_type()) && (verbs == "*" || verbs == self.verb())
     }
 }
 
@@ -68,6 +72,11 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// Whether no token may ever do anything to resources of this type.
+pub fn is_type_above_token_ceiling(resource_type: &str) -> bool {
+    matches!(resource_type, "tokens" | "members")
 }
 
 /// Whether a word is `[a-z][a-z0-9]*(-[a-z0-9]+)*`.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     action::Action,
+    address::ClientIp,
     directory::{Member, MemberState, Workspace, WorkspaceState},
     ids::{MemberId, WorkspaceId},
     policy::{Policy, Reach},
@@ -56,8 +57,17 @@ pub struct Ask {
     pub workspace_id: Option<WorkspaceId>,
     /// To whose.
     pub owner: Owner,
+    /// Under which circumstances.
+    pub circumstances: Circumstances,
+}
+
+/// The circumstances under which something is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Circumstances {
     /// For whom the bearer asks to act; empty for nobody else. Shared, as it may be long and the asks of a batch many.
     pub on_behalf_of: Arc<str>,
+    /// From where the bearer asks, if that was told.
+    pub client_ip: Option<ClientIp>,
 }
 
 /// Why not: the first that applies, in this order.
@@ -79,6 +89,8 @@ pub enum DenyReason {
     WorkspaceSuspended,
     /// The member is suspended.
     MemberSuspended,
+    /// The token may not be used from this address, or from one that is not told.
+    AddressNotAllowed,
     /// The bearer asked to act for someone else.
     Impersonation,
     /// No token of any role may do this.
@@ -87,6 +99,8 @@ pub enum DenyReason {
     UnknownAction,
     /// The resource is in another workspace.
     WrongWorkspace,
+    /// The token's scopes do not cover it.
+    OutOfScope,
     /// The role may not do this at all.
     RoleNotPermitted,
     /// The role may do this to its own only.
@@ -95,7 +109,7 @@ pub enum DenyReason {
 
 impl DenyReason {
     /// Every reason, in order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::MalformedToken,
         Self::UnknownToken,
         Self::WorkspaceDeleted,
@@ -104,10 +118,12 @@ impl DenyReason {
         Self::ExpiredToken,
         Self::WorkspaceSuspended,
         Self::MemberSuspended,
+        Self::AddressNotAllowed,
         Self::Impersonation,
         Self::AboveTokenCeiling,
         Self::UnknownAction,
         Self::WrongWorkspace,
+        Self::OutOfScope,
         Self::RoleNotPermitted,
         Self::NotOwner,
     ];
@@ -123,10 +139,12 @@ impl DenyReason {
             Self::ExpiredToken => "EXPIRED_TOKEN",
             Self::WorkspaceSuspended => "WORKSPACE_SUSPENDED",
             Self::MemberSuspended => "MEMBER_SUSPENDED",
+            Self::AddressNotAllowed => "ADDRESS_NOT_ALLOWED",
             Self::Impersonation => "IMPERSONATION",
             Self::AboveTokenCeiling => "ABOVE_TOKEN_CEILING",
             Self::UnknownAction => "UNKNOWN_ACTION",
             Self::WrongWorkspace => "WRONG_WORKSPACE",
+            Self::OutOfScope => "OUT_OF_SCOPE",
             Self::RoleNotPermitted => "ROLE_NOT_PERMITTED",
             Self::NotOwner => "NOT_OWNER",
         }
@@ -149,10 +167,12 @@ impl DenyReason {
             | Self::ExpiredToken => "the token is not valid",
             Self::WorkspaceSuspended => "the workspace is suspended",
             Self::MemberSuspended => "the user is suspended",
+            Self::AddressNotAllowed => "the token may not be used from this address",
             Self::Impersonation => "a token may not act on behalf of another user",
             Self::AboveTokenCeiling => "no token may do this",
             Self::UnknownAction => "there is no such action",
             Self::WrongWorkspace => "the token belongs to another workspace",
+            Self::OutOfScope => "the token's scopes do not cover this",
             Self::RoleNotPermitted => "the user's role does not permit this",
             Self::NotOwner => "the user's role permits this for the user's own only",
         }
@@ -170,8 +190,8 @@ pub enum Decision {
 
 /// Decides. Total: there is no input it has no answer for, and what it does not recognise it denies.
 pub fn decide(policy: &Policy, presented: &Presented, ask: &Ask, now: Timestamp) -> Decision {
-    let verdict = authenticate(presented, &ask.on_behalf_of, now)
-        .and_then(|bearer| permit(policy, &bearer.member, ask));
+    let verdict = authenticate(presented, &ask.circumstances, now)
+        .and_then(|bearer| permit(policy, bearer, ask));
     match verdict {
         Ok(reach) => Decision::Allow(reach),
         Err(reason) => Decision::Deny(reason),
@@ -218,23 +238,26 @@ pub fn decide_batch(
 pub fn permissions<'a>(
     policy: &'a Policy,
     presented: &Presented,
-    on_behalf_of: &str,
+    circumstances: &Circumstances,
     now: Timestamp,
 ) -> Result<Vec<(&'a str, Reach)>, DenyReason> {
-    let bearer = authenticate(presented, on_behalf_of, now)?;
+    let bearer = authenticate(presented, circumstances, now)?;
     let role = bearer.member.role.as_str();
     let rules = policy.actions().filter_map(|name| {
         let action = Action::parse(name).ok()?;
+        if !bearer.token.covers(&action) {
+            return None;
+        }
         let rule = policy.rule(role, &action)?;
         Some((name, rule.reach))
     });
     Ok(rules.collect())
 }
 
-/// The bearer, if the token is good, its member and workspace are in use, and it asks for nobody else.
+/// The bearer, if the token is good, its member and workspace are in use, and it asks from where it may and for nobody else.
 fn authenticate<'a>(
     presented: &'a Presented,
-    on_behalf_of: &str,
+    circumstances: &Circumstances,
     now: Timestamp,
 ) -> Result<&'a Bearer, DenyReason> {
     let bearer = match presented {
@@ -264,14 +287,19 @@ fn authenticate<'a>(
     if member.state == MemberState::Suspended {
         return Err(DenyReason::MemberSuspended);
     }
+    if !token.admits(circumstances.client_ip) {
+        return Err(DenyReason::AddressNotAllowed);
+    }
+    let on_behalf_of = &*circumstances.on_behalf_of;
     if !on_behalf_of.is_empty() && on_behalf_of != member.member_id.as_str() {
         return Err(DenyReason::Impersonation);
     }
     Ok(bearer)
 }
 
-/// Whether this member may do this with a token, and how far.
-fn permit(policy: &Policy, member: &Member, ask: &Ask) -> Result<Reach, DenyReason> {
+/// Whether this bearer may do this, and how far.
+fn permit(policy: &Policy, bearer: &Bearer, ask: &Ask) -> Result<Reach, DenyReason> {
+    let member = &bearer.member;
     if ask.action.is_above_token_ceiling() {
         return Err(DenyReason::AboveTokenCeiling);
     }
@@ -283,6 +311,9 @@ fn permit(policy: &Policy, member: &Member, ask: &Ask) -> Result<Reach, DenyReas
     };
     if !in_own_workspace {
         return Err(DenyReason::WrongWorkspace);
+    }
+    if !bearer.token.covers(&ask.action) {
+        return Err(DenyReason::OutOfScope);
     }
     let rule = policy.rule_of(member.role.as_str(), &ask.action, declared);
     let reach = rule.ok_or(DenyReason::RoleNotPermitted)?.reach;

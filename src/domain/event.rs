@@ -159,6 +159,12 @@ pub enum Details {
         name: String,
         /// When it expires, in milliseconds since the epoch.
         expires_at: Option<i64>,
+        /// Its scopes.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        scopes: Vec<String>,
+        /// The networks that it is limited to.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        allowed_cidrs: Vec<String>,
     },
     /// A token was revoked.
     TokenRevoked {

@@ -13,6 +13,8 @@ pub struct Explanation {
     pub rule: String,
     /// How far that rule reaches.
     pub reach: Option<Reach>,
+    /// The scope that the token would need, where that is what it lacks.
+    pub missing_scope: Option<String>,
 }
 
 /// Explains what [`super::decide::decide`] said of this member and this ask.
@@ -25,8 +27,15 @@ pub fn explain(policy: &Policy, member: &Member, ask: &Ask, decision: Decision) 
                 Some(rule) => Explanation {
                     rule: rule.entry.clone(),
                     reach: Some(rule.reach),
+                    missing_scope: None,
                 },
                 None => sentence(format!("no rule of the role `{role}` covers `{action}`")),
+            };
+        }
+        Decision::Deny(DenyReason::OutOfScope) => {
+            return Explanation {
+                missing_scope: Some(action.to_string()),
+                ..sentence(format!("no scope of the token covers `{action}`"))
             };
         }
         Decision::Deny(reason) => reason,
@@ -35,6 +44,13 @@ pub fn explain(policy: &Policy, member: &Member, ask: &Ask, decision: Decision) 
         DenyReason::WorkspaceSuspended | DenyReason::MemberSuspended => {
             format!("{}: no rule is asked", reason.message())
         }
+        DenyReason::AddressNotAllowed => match ask.circumstances.client_ip {
+            Some(ip) => {
+                format!("the token may be used from some networks only, and `{ip}` is in none")
+            }
+            None => "the token may be used from some networks only, and no `client_ip` was told"
+                .to_owned(),
+        },
         DenyReason::Impersonation => format!(
             "the token acts as `{}` and asks to act for another",
             member.member_id
@@ -58,5 +74,9 @@ pub fn explain(policy: &Policy, member: &Member, ask: &Ask, decision: Decision) 
 }
 
 fn sentence(rule: String) -> Explanation {
-    Explanation { rule, reach: None }
+    Explanation {
+        rule,
+        reach: None,
+        missing_scope: None,
+    }
 }

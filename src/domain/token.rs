@@ -3,14 +3,20 @@
 use std::time::Duration;
 
 use super::{
+    action::Action,
+    address::{Cidr, ClientIp},
     directory::{Member, Workspace},
     ids::{CallerName, MemberKey, TokenId},
+    scope::Scope,
     time::Timestamp,
 };
 
-/// The rules a token row is written under. A row with another number holds something this version would misread, so it
-/// must not be decided on.
-pub const RULES_VERSION: i32 = 1;
+/// The rules that a token row without limits is written under.
+pub const PLAIN_RULES: i32 = 1;
+
+/// The rules that a row with [`Limits`] is written under, which a version that knows only [`PLAIN_RULES`] must not decide
+/// on. Nor must this one on a row with any other number: it holds something that would be misread.
+pub const LIMITED_RULES: i32 = 2;
 
 /// How many live tokens a member may have where its workspace does not say.
 pub const MAX_LIVE_TOKENS: u64 = 50;
@@ -49,6 +55,23 @@ pub struct Revocation {
     pub reason: String,
 }
 
+/// What a token is limited to, on top of what its member's role may do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// To the actions that one of these covers. Empty: to none in particular.
+    pub scopes: Vec<Scope>,
+    /// To requests of clients in one of these networks. Empty: of clients anywhere.
+    pub allowed_cidrs: Vec<Cidr>,
+}
+
+impl Limits {
+    /// Nothing, where it limits to nothing: most tokens are plain, and take no memory for it.
+    pub fn boxed(self) -> Option<Box<Self>> {
+        let is_plain = self.scopes.is_empty() && self.allowed_cidrs.is_empty();
+        (!is_plain).then(|| Box::new(self))
+    }
+}
+
 /// A token as stored, without its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
@@ -68,6 +91,8 @@ pub struct Token {
     pub created_at: Timestamp,
     /// From when on it no longer authenticates.
     pub expires_at: Option<Timestamp>,
+    /// What it is limited to, if it is.
+    pub limits: Option<Box<Limits>>,
     /// How it was revoked by itself, if it was. A raised generation is not told here.
     pub revoked: Option<Box<Revocation>>,
 }
@@ -90,6 +115,31 @@ impl Token {
         workspace
             .token_policy
             .ends_at(self.created_at, self.expires_at)
+    }
+
+    /// Its scopes; empty where there is no limit to them.
+    pub fn scopes(&self) -> &[Scope] {
+        self.limits.as_ref().map_or(&[], |limits| &limits.scopes)
+    }
+
+    /// The networks that it is limited to; empty where it is not.
+    pub fn allowed_cidrs(&self) -> &[Cidr] {
+        self.limits
+            .as_ref()
+            .map_or(&[], |limits| &limits.allowed_cidrs)
+    }
+
+    /// Whether its scopes cover the action.
+    pub fn covers(&self, action: &Action) -> bool {
+        let scopes = self.scopes();
+        scopes.is_empty() || scopes.iter().any(|scope| scope.covers(action))
+    }
+
+    /// Whether it may be used from this address. From one that nobody told only where it may be used from any.
+    pub fn admits(&self, client_ip: Option<ClientIp>) -> bool {
+        let networks = self.allowed_cidrs();
+        let is_in_one = |ip| networks.iter().any(|network| network.contains(ip));
+        networks.is_empty() || client_ip.is_some_and(is_in_one)
     }
 
     /// Whether it authenticates at `now`, given its member and workspace at the same instant. It expires at the instant it

@@ -19,12 +19,12 @@ use crate::{
 fn presentation<'a>(
     token: &'a str,
     caller: &'a Caller,
-    circumstances: &parse::Circumstances,
+    context: &parse::Context,
 ) -> Presentation<'a> {
     Presentation {
         token,
         caller: &caller.name,
-        min_revision: circumstances.min_revision,
+        min_revision: context.min_revision,
     }
 }
 
@@ -36,8 +36,8 @@ impl AuthorizationService for Api {
     ) -> Result<Response<AuthorizeResponse>, Status> {
         let caller = self.gate.admit(&request, &[Grant::Authorize])?;
         let explain = request.get_ref().explain;
-        let (token, ask, circumstances) = parse::one(request.into_inner())?;
-        let presentation = presentation(&token, &caller, &circumstances);
+        let (token, ask, context) = parse::one(request.into_inner())?;
+        let presentation = presentation(&token, &caller, &context);
         let verdict = self.service.authorize(presentation, &ask, explain).await?;
         self.tell_decision(verdict.decision);
         Ok(Response::new(render::verdict(verdict)))
@@ -48,8 +48,8 @@ impl AuthorizationService for Api {
         request: Request<BatchAuthorizeRequest>,
     ) -> Result<Response<BatchAuthorizeResponse>, Status> {
         let caller = self.gate.admit(&request, &[Grant::Authorize])?;
-        let (token, asks, mode, circumstances) = parse::batch(request.into_inner())?;
-        let presentation = presentation(&token, &caller, &circumstances);
+        let (token, asks, mode, context) = parse::batch(request.into_inner())?;
+        let presentation = presentation(&token, &caller, &context);
         let verdict = self
             .service
             .batch_authorize(presentation, &asks, mode)
@@ -67,11 +67,11 @@ impl AuthorizationService for Api {
         let caller = self.gate.admit(&request, &[Grant::Authorize])?;
         let request = request.into_inner();
         let token = Zeroizing::new(request.token);
-        let circumstances = parse::context(request.context)?;
-        let presentation = presentation(&token, &caller, &circumstances);
+        let context = parse::context(request.context)?;
+        let presentation = presentation(&token, &caller, &context);
         let found = self
             .service
-            .list_permissions(presentation, &circumstances.on_behalf_of)
+            .list_permissions(presentation, &context.circumstances)
             .await?;
         Ok(Response::new(render::permissions(found)))
     }

@@ -47,6 +47,24 @@ impl Fields {
         self.prefix = prefix;
     }
 
+    /// The items of a field that holds up to `limit` of them, each fault under the item's place. Of too many none is read.
+    pub(super) fn list<T>(
+        &mut self,
+        field: &str,
+        texts: &[String],
+        limit: usize,
+        parse: impl Fn(&str) -> Result<T, Problem>,
+    ) -> Option<Vec<T>> {
+        if texts.len() > limit {
+            return self.read(field, Err(Problem::too_long(limit, "entries")));
+        }
+        let items = texts.iter().enumerate();
+        let items: Vec<Option<T>> = items
+            .map(|(i, text)| self.read(&format!("{field}[{i}]"), parse(text)))
+            .collect();
+        items.into_iter().collect()
+    }
+
     /// A member named by its two fields.
     pub(super) fn member(&mut self, workspace_id: &str, member_id: &str) -> Option<MemberKey> {
         let workspace_id = self.read("workspace_id", WorkspaceId::parse(workspace_id));

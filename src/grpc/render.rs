@@ -52,7 +52,13 @@ pub(super) fn token(record: &TokenRecord) -> pb::Token {
         revoked_at: revocation.map(|revocation| timestamp(revocation.at)),
         revoked_by: revocation.map(|revocation| revoked_by(&revocation.by)),
         revoke_reason: revocation.map_or_else(String::new, |revocation| revocation.reason.clone()),
+        scopes: texts(token.scopes()),
+        allowed_cidrs: texts(token.allowed_cidrs()),
     }
+}
+
+fn texts<T: ToString>(items: &[T]) -> Vec<String> {
+    items.iter().map(T::to_string).collect()
 }
 
 fn revoked_by(origin: &Origin) -> pb::RevokedBy {
@@ -85,6 +91,7 @@ pub(super) fn verdict(verdict: Verdict) -> pb::AuthorizeResponse {
                 .map_or(pb::Reach::Unspecified, reach)
                 .into(),
             policy_hash: explained.policy_hash,
+            missing_scope: explained.explanation.missing_scope.unwrap_or_default(),
         }),
     }
 }
@@ -158,10 +165,12 @@ fn deny_reason(reason: DenyReason) -> pb::DenyReason {
         DenyReason::ExpiredToken => pb::DenyReason::ExpiredToken,
         DenyReason::WorkspaceSuspended => pb::DenyReason::WorkspaceSuspended,
         DenyReason::MemberSuspended => pb::DenyReason::MemberSuspended,
+        DenyReason::AddressNotAllowed => pb::DenyReason::AddressNotAllowed,
         DenyReason::Impersonation => pb::DenyReason::Impersonation,
         DenyReason::AboveTokenCeiling => pb::DenyReason::AboveTokenCeiling,
         DenyReason::UnknownAction => pb::DenyReason::UnknownAction,
         DenyReason::WrongWorkspace => pb::DenyReason::WrongWorkspace,
+        DenyReason::OutOfScope => pb::DenyReason::OutOfScope,
         DenyReason::RoleNotPermitted => pb::DenyReason::RoleNotPermitted,
         DenyReason::NotOwner => pb::DenyReason::NotOwner,
     }
@@ -176,6 +185,7 @@ fn principal(bearer: &Bearer) -> pb::Principal {
         token_id: token.token_id.as_str().to_owned(),
         token_name: token.name.clone(),
         expires_at: token.expires_at.map(timestamp),
+        scopes: texts(token.scopes()),
     }
 }
 
@@ -310,10 +320,17 @@ fn details(details: Details) -> DetailsForm {
             })
         }
         Details::MemberRemoved {} => DetailsForm::MemberRemoved(pb::MemberRemoved {}),
-        Details::TokenIssued { name, expires_at } => {
-            let expires_at = expires_at.map(|at| timestamp(Timestamp(at)));
-            DetailsForm::TokenIssued(pb::TokenIssued { name, expires_at })
-        }
+        Details::TokenIssued {
+            name,
+            expires_at,
+            scopes,
+            allowed_cidrs,
+        } => DetailsForm::TokenIssued(pb::TokenIssued {
+            name,
+            expires_at: expires_at.map(|at| timestamp(Timestamp(at))),
+            scopes,
+            allowed_cidrs,
+        }),
         Details::TokensRevoked { reason } => {
             DetailsForm::TokensRevoked(pb::TokensRevoked { reason })
         }

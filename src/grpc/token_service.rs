@@ -10,11 +10,13 @@ use super::{
 };
 use crate::{
     domain::{
+        address::{Cidr, MAX_CIDRS},
         caller::{Caller, Grant},
         error::{Error, Problem, ProblemReason},
         ids::WorkspaceId,
         name::{Name, parse_reason},
-        token::{Origin, TokenState},
+        scope::MAX_SCOPES,
+        token::{Limits, Origin, TokenState},
         token_policy::Expiry,
     },
     pb::{
@@ -126,8 +128,6 @@ fn parse_issue(
     caller: &Caller,
     request: &IssueTokenRequest,
 ) -> Result<IssueRequest, Error> {
-    unsupported("scopes", !request.scopes.is_empty())?;
-    unsupported("allowed_cidrs", !request.allowed_cidrs.is_empty())?;
     unsupported("request_id", !request.request_id.is_empty())?;
     let mut fields = Fields::default();
     let member = fields.member(&request.workspace_id, &request.member_id);
@@ -146,16 +146,29 @@ fn parse_issue(
             .read("never", only_true(*flag))
             .map(|()| Expiry::Never),
     };
+    let limits = limits(&mut fields, service, request);
     let origin = fields.origin_of_member(caller, request.actor.as_ref());
-    match (member, name, expiry, origin) {
-        (Some(member), Some(name), Some(expiry), Some(origin)) => Ok(IssueRequest {
+    match (member, name, expiry, limits, origin) {
+        (Some(member), Some(name), Some(expiry), Some(limits), Some(origin)) => Ok(IssueRequest {
             origin,
             member,
             name,
             expiry,
+            limits,
         }),
         _ => Err(fields.into_error()),
     }
+}
+
+fn limits(fields: &mut Fields, service: &Service, request: &IssueTokenRequest) -> Option<Limits> {
+    let parse = |text: &str| service.parse_scope(text);
+    let scopes = fields.list("scopes", &request.scopes, MAX_SCOPES, parse);
+    let cidrs = &request.allowed_cidrs;
+    let allowed_cidrs = fields.list("allowed_cidrs", cidrs, MAX_CIDRS, Cidr::parse);
+    Some(Limits {
+        scopes: scopes?,
+        allowed_cidrs: allowed_cidrs?,
+    })
 }
 
 fn parse_revoke(

@@ -6,8 +6,8 @@ use super::{Rules, Service};
 use crate::{
     domain::{
         decide::{
-            Ask, BatchMode, Bearer, Decision, DenyReason, Presented, decide, decide_batch,
-            permissions,
+            Ask, BatchMode, Bearer, Circumstances, Decision, DenyReason, Presented, decide,
+            decide_batch, permissions,
         },
         error::Error,
         explain::{Explanation, explain},
@@ -137,11 +137,11 @@ impl Service {
     pub async fn list_permissions(
         &self,
         presentation: Presentation<'_>,
-        on_behalf_of: &str,
+        circumstances: &Circumstances,
     ) -> Result<Permissions, Error> {
         let rules = self.rules();
         let list = |presented: &Presented, now| {
-            let found = permissions(&rules.policy, presented, on_behalf_of, now)?;
+            let found = permissions(&rules.policy, presented, circumstances, now)?;
             let owned = |(action, reach): (&str, Reach)| (action.to_owned(), reach);
             Ok(found.into_iter().map(owned).collect())
         };

@@ -2,6 +2,7 @@
 
 mod m20261124_000001_create_core;
 mod m20261124_000002_bound_staleness;
+mod m20261124_000003_limit_tokens;
 mod m20261124_000005_token_policy;
 
 use std::collections::HashSet;
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261124_000001_create_core::Migration),
             Box::new(m20261124_000002_bound_staleness::Migration),
+            Box::new(m20261124_000003_limit_tokens::Migration),
             Box::new(m20261124_000005_token_policy::Migration),
         ]
     }

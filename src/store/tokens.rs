@@ -26,7 +26,7 @@ use crate::domain::{
     name::Name,
     pepper::Digest,
     time::Timestamp,
-    token::{RULES_VERSION, Revocation, Token, TokenRecord, TokenState},
+    token::{LIMITED_RULES, PLAIN_RULES, Revocation, Token, TokenRecord, TokenState},
     token_policy::TokenPolicy,
 };
 
@@ -317,13 +317,18 @@ impl Tx {
             hint: token.hint.clone(),
             digest: new.digest.0.to_vec(),
             pepper_id: new.pepper_id.to_owned(),
-            rules_version: RULES_VERSION,
+            rules_version: match token.limits {
+                None => PLAIN_RULES,
+                Some(_) => LIMITED_RULES,
+            },
             created_at: token.created_at.0,
             expires_at: token.expires_at.map(|at| at.0),
             revoked_at: None,
             revoked_by_caller: None,
             revoked_by_actor: None,
             revoke_reason: None,
+            scopes: token::list_column(token.scopes()),
+            allowed_cidrs: token::list_column(token.allowed_cidrs()),
         };
         token::Entity::insert(row.into_active_model())
             .exec_without_returning(&self.db)

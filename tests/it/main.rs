@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod addresses;
 mod architecture;
 mod bad_input;
 mod batches;
@@ -25,6 +26,7 @@ mod permissions;
 mod readme;
 mod reload;
 mod restore_guard;
+mod scopes;
 mod secrets;
 mod statements;
 mod support;

@@ -142,6 +142,7 @@ async fn a_decision_is_explained_by_the_rule_that_made_it(database: TestDatabase
             rule: rule.to_owned(),
             reach: reach.into(),
             policy_hash: policy.hash().to_owned(),
+            missing_scope: String::new(),
         };
         let answer = explained(&service, request.clone()).await;
         assert_eq!(answer.explanation, Some(expected), "{action} {rule}");

@@ -2,7 +2,6 @@
 
 use std::{
     hint::black_box,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,7 +9,7 @@ use countersign::{
     domain::{
         action::Action,
         database_url::DatabaseUrl,
-        decide::{Ask, Decision, Owner, Presented, decide},
+        decide::{Ask, Circumstances, Decision, Owner, Presented, decide},
         ids::CallerName,
         pepper::PepperRing,
         policy::Policy,
@@ -50,7 +49,7 @@ pub(crate) fn run(bench: &mut Bench) {
         action: Action::parse("bookings.read").expect("an action"),
         workspace_id: None,
         owner: Owner::Bearer,
-        on_behalf_of: Arc::from(""),
+        circumstances: Circumstances::default(),
     };
     let parse = per_call(calls, |i| drop(black_box(format.parse(&texts[i]))));
     let digest = per_call(calls, |i| drop(black_box(ring.digests(&secrets[i]))));

@@ -24,7 +24,8 @@ use crate::{
 /// The secret is in this output and nowhere else, ever: not in a log, not in the database, not in a later answer. Needs a
 /// service key with the grant `tokens.issue`.
 ///
-/// Without --ttl or --expires-at the token never expires, and the answer warns of that.
+/// Without --ttl or --expires-at the token never expires, and the answer warns of that. Without --scope it may do all that
+/// the role of its member may, and without --allowed-cidr it may be used from anywhere.
 #[derive(Debug, Args)]
 pub(super) struct Issue {
     /// The member's workspace
@@ -43,6 +44,9 @@ pub(super) struct Issue {
     expiry: ExpiryChoice,
 
     #[command(flatten)]
+    limits: Limits,
+
+    #[command(flatten)]
     acting_for: ActingFor,
 
     #[command(flatten)]
@@ -50,6 +54,19 @@ pub(super) struct Issue {
 
     #[command(flatten)]
     printing: Printing,
+}
+
+#[derive(Debug, Args)]
+struct Limits {
+    /// Limit the token to this action, such as `bookings.read`, or to all of a type (`bookings.*`) or of a verb (`*.read`);
+    /// may be given more than once, or with commas between
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
+    scope: Vec<String>,
+
+    /// Limit the token to clients in this network, such as `192.0.2.0/24`, or at this address; may be given more than once,
+    /// or with commas between
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    allowed_cidr: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -98,6 +115,8 @@ impl Issue {
             member_id: self.member,
             name: self.name,
             expiry: self.expiry.message(),
+            scopes: self.limits.scope,
+            allowed_cidrs: self.limits.allowed_cidr,
             actor: self.acting_for.actor,
             ..IssueTokenRequest::default()
         };

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{ActingFor, state};
+use super::{ActingFor, at_a_glance, state};
 use crate::{
     cli::{
         Failure,
@@ -16,6 +16,8 @@ use crate::{
 };
 
 /// List the tokens of a workspace or of one member, newest first
+///
+/// Of scopes and networks the first is told and how many more there are: `token get` tells all.
 ///
 /// Needs a service key with the grant `tokens.read`.
 #[derive(Debug, Args)]
@@ -93,7 +95,8 @@ impl List {
         };
         self.printing.answer(&list, |list, paint| {
             let headings = [
-                "TOKEN", "MEMBER", "NAME", "HINT", "STATE", "CREATED", "EXPIRES",
+                "TOKEN", "MEMBER", "NAME", "HINT", "STATE", "CREATED", "EXPIRES", "SCOPES",
+                "NETWORKS",
             ];
             let mut table = Table::new(&headings);
             for token in &list.tokens {
@@ -105,6 +108,8 @@ impl List {
                     state(token),
                     instant(token.created_at.as_ref(), "-").into(),
                     instant(token.expires_at.as_ref(), "never").into(),
+                    at_a_glance(&token.scopes, "all").into(),
+                    at_a_glance(&token.allowed_cidrs, "any").into(),
                 ]);
             }
             table.text(paint) + &more(&list.next_page_token)

@@ -26,6 +26,10 @@ pub enum ProblemReason {
     Conflict,
     /// It names a role that the running policy lacks.
     RoleUnknown,
+    /// It is a scope that matches no action of the running policy.
+    ScopeUnknown,
+    /// It is a scope that stands for what no token may do.
+    ScopeAboveTokenCeiling,
     /// It is not a page token made here for this filter.
     PageTokenInvalid,
     /// The caller acts for members and named none.
@@ -42,6 +46,8 @@ impl ProblemReason {
             Self::OutOfRange => "FIELD_OUT_OF_RANGE",
             Self::Conflict => "FIELD_CONFLICT",
             Self::RoleUnknown => "ROLE_UNKNOWN",
+            Self::ScopeUnknown => "SCOPE_UNKNOWN",
+            Self::ScopeAboveTokenCeiling => "SCOPE_ABOVE_TOKEN_CEILING",
             Self::PageTokenInvalid => "PAGE_TOKEN_INVALID",
             Self::ActorRequired => "ACTOR_REQUIRED",
         }

@@ -260,11 +260,9 @@ fn names(list: &[Spanned<String>]) -> Vec<&str> {
 
 /// `type.verb`, `type.*` or `*.verb`. Not `*.*`: who wants everything must say of what.
 fn matches(pattern: &str, action: &str) -> bool {
-    match (pattern.split_once('.'), action.split_once('.')) {
+    match (pattern.split_once('.'), Action::parse(action)) {
         (Some(("*", "*")), _) => false,
-        (Some((types, verbs)), Some((resource_type, verb))) => {
-            (types == "*" || types == resource_type) && (verbs == "*" || verbs == verb)
-        }
+        (Some((types, verbs)), Ok(action)) => action.is_one_of(types, verbs),
         _ => false,
     }
 }

@@ -1,17 +1,16 @@
 //! Reading what is asked of AuthorizationService.
 
-use std::sync::Arc;
-
 use zeroize::Zeroizing;
 
 use crate::{
     domain::{
         action::Action,
-        decide::{Ask, BatchMode, Owner},
+        address::ClientIp,
+        decide::{Ask, BatchMode, Circumstances, Owner},
         error::{Error, Problem, ProblemReason},
         ids::{MemberId, RevisionName, WorkspaceId},
     },
-    grpc::fields::{Fields, only_true, unsupported},
+    grpc::fields::{Fields, only_true},
     pb::{self, AuthorizeRequest, BatchAuthorizeRequest},
 };
 
@@ -23,36 +22,36 @@ const MAX_CHECKS: usize = 1000;
 /// What a bearer presented, unchecked since it is the bearer's.
 pub(super) type Token = Zeroizing<String>;
 
-/// The circumstances of a request.
-pub(super) struct Circumstances {
-    /// For whom the bearer asks to act. Unchecked: the bearer may be the one who says it.
-    pub(super) on_behalf_of: Arc<str>,
+/// What goes for all that is asked in one request.
+pub(super) struct Context {
+    /// Of these `on_behalf_of` is unchecked: the bearer may be the one who says it.
+    pub(super) circumstances: Circumstances,
     /// Which change the state must include.
     pub(super) min_revision: Option<RevisionName>,
 }
 
 /// One thing to decide.
-pub(super) fn one(request: AuthorizeRequest) -> Result<(Token, Ask, Circumstances), Error> {
+pub(super) fn one(request: AuthorizeRequest) -> Result<(Token, Ask, Context), Error> {
     let token = Zeroizing::new(request.token);
     let mut fields = Fields::default();
-    let circumstances = circumstances(&mut fields, request.context)?;
+    let context = read_context(&mut fields, request.context);
     let resource = request.resource.unwrap_or_default();
     let ask = ask(&mut fields, &request.action, &resource);
-    let (Some(circumstances), Some(mut ask)) = (circumstances, ask) else {
+    let (Some(context), Some(mut ask)) = (context, ask) else {
         return Err(fields.into_error());
     };
     fields.finish()?;
-    ask.on_behalf_of = Arc::clone(&circumstances.on_behalf_of);
-    Ok((token, ask, circumstances))
+    ask.circumstances = context.circumstances.clone();
+    Ok((token, ask, context))
 }
 
 /// Many things to decide for one bearer.
 pub(super) fn batch(
     request: BatchAuthorizeRequest,
-) -> Result<(Token, Vec<Ask>, BatchMode, Circumstances), Error> {
+) -> Result<(Token, Vec<Ask>, BatchMode, Context), Error> {
     let token = Zeroizing::new(request.token);
     let mut fields = Fields::default();
-    let circumstances = circumstances(&mut fields, request.context)?;
+    let context = read_context(&mut fields, request.context);
     let mode = fields.read("mode", batch_mode(request.mode));
     fields.read("checks", check_number(request.checks.len()));
     let mut asks = Vec::with_capacity(request.checks.len().min(MAX_CHECKS));
@@ -61,38 +60,43 @@ pub(super) fn batch(
         let resource = check.resource.unwrap_or_default();
         asks.extend(ask(&mut fields, &check.action, &resource));
     }
-    let (Some(circumstances), Some(mode)) = (circumstances, mode) else {
+    let (Some(context), Some(mode)) = (context, mode) else {
         return Err(fields.into_error());
     };
     fields.finish()?;
     for ask in &mut asks {
-        ask.on_behalf_of = Arc::clone(&circumstances.on_behalf_of);
+        ask.circumstances = context.circumstances.clone();
     }
-    Ok((token, asks, mode, circumstances))
+    Ok((token, asks, mode, context))
 }
 
-/// The circumstances alone.
-pub(super) fn context(context: Option<pb::Context>) -> Result<Circumstances, Error> {
+/// The context alone.
+pub(super) fn context(context: Option<pb::Context>) -> Result<Context, Error> {
     let mut fields = Fields::default();
-    circumstances(&mut fields, context)?.ok_or_else(|| fields.into_error())
+    read_context(&mut fields, context).ok_or_else(|| fields.into_error())
 }
 
-fn circumstances(
-    fields: &mut Fields,
-    context: Option<pb::Context>,
-) -> Result<Option<Circumstances>, Error> {
+fn read_context(fields: &mut Fields, context: Option<pb::Context>) -> Option<Context> {
     let context = context.unwrap_or_default();
-    unsupported("context.client_ip", !context.client_ip.is_empty())?;
+    let client_ip = match context.client_ip.as_str() {
+        "" => Some(None),
+        text => fields
+            .read("context.client_ip", ClientIp::parse(text))
+            .map(Some),
+    };
     let min_revision = match context.min_revision.as_str() {
         "" => Some(None),
         text => fields
             .read("context.min_revision", RevisionName::parse(text))
             .map(Some),
     };
-    Ok(min_revision.map(|min_revision| Circumstances {
-        on_behalf_of: context.on_behalf_of.into(),
-        min_revision,
-    }))
+    Some(Context {
+        circumstances: Circumstances {
+            on_behalf_of: context.on_behalf_of.into(),
+            client_ip: client_ip?,
+        },
+        min_revision: min_revision?,
+    })
 }
 
 fn batch_mode(mode: i32) -> Result<BatchMode, Problem> {
@@ -129,7 +133,7 @@ fn ask(fields: &mut Fields, action: &str, resource: &pb::Resource) -> Option<Ask
         action: action?,
         workspace_id: workspace_id?,
         owner: owner?,
-        on_behalf_of: "".into(),
+        circumstances: Circumstances::default(),
     })
 }
 
@@ -179,6 +183,8 @@ fn workspace(fields: &mut Fields, id: &str, owner: Option<&Owner>) -> Option<Opt
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -204,7 +210,8 @@ mod tests {
         let asks = batch(request).map(|(_, asks, ..)| asks);
         let asks = asks.unwrap_or_default();
         assert_eq!(asks.len(), MAX_CHECKS);
-        let first = &asks[0].on_behalf_of;
-        assert!(asks.iter().all(|ask| Arc::ptr_eq(&ask.on_behalf_of, first)));
+        let shared = asks.iter().map(|ask| &ask.circumstances.on_behalf_of);
+        let first = &asks[0].circumstances.on_behalf_of;
+        assert!(shared.into_iter().all(|own| Arc::ptr_eq(own, first)));
     }
 }

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use super::{is_there, member_not_found};
 use crate::{
     domain::{
+        address::Cidr,
         directory::{Member, MemberState, Workspace, WorkspaceState},
         error::{Error, Problem, ProblemReason},
         event::{Details, NewEvent},
         ids::{MemberKey, Revision, TokenId},
         name::Name,
         pepper::Digest,
+        scope::Scope,
         secret::{Secret, SecretText},
         time::Timestamp,
-        token::{MAX_LIFETIME, Origin, Token, TokenRecord, TokenState},
+        token::{Limits, MAX_LIFETIME, Origin, Token, TokenRecord, TokenState},
         token_policy::Expiry,
     },
     service::{Rules, Service},
@@ -30,6 +32,8 @@ pub struct IssueRequest {
     pub name: Name,
     /// Until when, as [`Service::check_expiry`] took it.
     pub expiry: Expiry,
+    /// What it is limited to: each scope as [`Service::parse_scope`] took it.
+    pub limits: Limits,
 }
 
 /// A token just issued.
@@ -66,6 +70,11 @@ impl Service {
             return Err(problem.with("limit", limit));
         }
         Ok(expiry)
+    }
+
+    /// Takes a scope that the running policy knows.
+    pub fn parse_scope(&self, text: &str) -> Result<Scope, Problem> {
+        Scope::parse_under(&self.rules().policy, text)
     }
 
     /// Issues a token.
@@ -141,6 +150,8 @@ impl Mutation for Issue {
             details: Details::TokenIssued {
                 name: token.name.clone(),
                 expires_at: token.expires_at.map(|at| at.0),
+                scopes: token.scopes().iter().map(Scope::to_string).collect(),
+                allowed_cidrs: token.allowed_cidrs().iter().map(Cidr::to_string).collect(),
             },
         };
         let record = TokenRecord {
@@ -205,6 +216,7 @@ impl Issue {
             hint: self.hint.clone(),
             created_at: now,
             expires_at,
+            limits: self.request.limits.clone().boxed(),
             revoked: None,
         }
     }

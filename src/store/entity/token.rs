@@ -7,10 +7,12 @@ use sea_orm::entity::prelude::*;
 use super::{origin, stored};
 use crate::{
     domain::{
-        error::Error,
+        address::Cidr,
+        error::{Error, Problem},
         ids::{MemberId, MemberKey, TokenId, WorkspaceId},
+        scope::Scope,
         time::Timestamp,
-        token::{RULES_VERSION, Revocation, Token},
+        token::{LIMITED_RULES, Limits, PLAIN_RULES, Revocation, Token},
     },
     store::fault::Abort,
 };
@@ -41,6 +43,10 @@ pub struct Model {
     pub revoked_by_caller: Option<String>,
     pub revoked_by_actor: Option<String>,
     pub revoke_reason: Option<String>,
+    /// With spaces between.
+    pub scopes: Option<String>,
+    /// With spaces between.
+    pub allowed_cidrs: Option<String>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}
@@ -65,9 +71,7 @@ impl TryFrom<Model> for Token {
 
     /// Refuses a row of rules that this version does not know: whatever else it holds might mean less than it seems.
     fn try_from(row: Model) -> Result<Self, Abort> {
-        if row.rules_version != RULES_VERSION {
-            return Err(Error::NewerRulesNeeded.into());
-        }
+        let limits = limits(&row)?;
         let revoked = match (row.revoked_at, &row.revoked_by_caller) {
             (Some(at), Some(caller)) => Some(Box::new(Revocation {
                 at: Timestamp(at),
@@ -89,7 +93,43 @@ impl TryFrom<Model> for Token {
             hint: row.hint,
             created_at: Timestamp(row.created_at),
             expires_at: row.expires_at.map(Timestamp),
+            limits,
             revoked,
         })
     }
+}
+
+/// What the token is limited to. Limits that are lost must never make it a plain one.
+fn limits(row: &Model) -> Result<Option<Box<Limits>>, Abort> {
+    let [scopes, allowed_cidrs] = [&row.scopes, &row.allowed_cidrs];
+    match (
+        row.rules_version,
+        scopes.is_some() || allowed_cidrs.is_some(),
+    ) {
+        (PLAIN_RULES, false) => Ok(None),
+        (LIMITED_RULES, true) => {
+            let limits = Limits {
+                scopes: stored("scopes", each(scopes.as_deref(), Scope::parse))?,
+                allowed_cidrs: stored("networks", each(allowed_cidrs.as_deref(), Cidr::parse))?,
+            };
+            Ok(Some(Box::new(limits)))
+        }
+        (PLAIN_RULES | LIMITED_RULES, _) => Err(Abort::corrupt("token is half limited".to_owned())),
+        _ => Err(Error::NewerRulesNeeded.into()),
+    }
+}
+
+/// A list as one column; nothing for an empty one.
+pub(in crate::store) fn list_column<T: fmt::Display>(items: &[T]) -> Option<String> {
+    let texts: Vec<String> = items.iter().map(T::to_string).collect();
+    (!texts.is_empty()).then(|| texts.join(" "))
+}
+
+/// The items of such a column. One that is there has some.
+fn each<T>(
+    column: Option<&str>,
+    parse: impl Fn(&str) -> Result<T, Problem>,
+) -> Result<Vec<T>, Problem> {
+    let items = column.into_iter().flat_map(|text| text.split(' '));
+    items.map(parse).collect()
 }

@@ -7,7 +7,7 @@ use countersign::pb::{
 use tonic::Code;
 
 use super::{
-    Case, MALFORMED, REQUIRED, TOO_LONG, bad_ids, briefly, invalid, refused, unbuilt, world::World,
+    Case, MALFORMED, REQUIRED, TOO_LONG, bad_ids, briefly, invalid, refused, world::World,
 };
 
 /// The largest message, in bytes.
@@ -18,13 +18,30 @@ pub(super) fn cases(world: &World) -> Vec<Case> {
     cases.extend(resource_ids(world));
     cases.extend(resources(world));
     cases.extend(several(world));
-    let context = |spoil: fn(&mut Context)| {
-        world.ask(|request| spoil(request.context.get_or_insert_default()))
-    };
-    cases.push(unbuilt(
-        "context.client_ip",
-        context(|context| context.client_ip = "192.0.2.1".to_owned()),
-    ));
+    for odd in [
+        " ",
+        "192.0.2.1:443",
+        "192.0.2.0/24",
+        "192.0.2.256",
+        "[2001:db8::1]",
+        "fe80::1%eth0",
+        "192.0.2.1, 192.0.2.2",
+        "unknown",
+    ] {
+        let mut request = world.ask(|_| {});
+        request.context.get_or_insert_default().client_ip = odd.to_owned();
+        // Also where nothing is looked up.
+        let mut malformed = request.clone();
+        malformed.token = "x".to_owned();
+        for request in [request, malformed] {
+            cases.push(invalid(
+                format!("client_ip `{odd}`"),
+                request,
+                MALFORMED,
+                &["context.client_ip"],
+            ));
+        }
+    }
     for odd in [
         "1",
         "1-",
@@ -51,15 +68,21 @@ pub(super) fn cases(world: &World) -> Vec<Case> {
         "REVISION_UNKNOWN",
     ));
     cases.extend(batches(world));
-    cases.push(unbuilt(
-        "context.client_ip",
-        ListPermissionsRequest {
-            context: Some(Context {
-                client_ip: "192.0.2.1".to_owned(),
-                ..Default::default()
-            }),
+    let context = || {
+        Some(Context {
+            client_ip: "192.0.2.1/32".to_owned(),
             ..Default::default()
-        },
+        })
+    };
+    let listed = ListPermissionsRequest {
+        context: context(),
+        ..Default::default()
+    };
+    cases.push(invalid(
+        "client_ip",
+        listed,
+        MALFORMED,
+        &["context.client_ip"],
     ));
     cases.push(refused(
         "message of 1 MiB and a byte",
@@ -310,6 +333,12 @@ fn batches(world: &World) -> Vec<Case> {
             },
             TOO_LONG,
             &["checks"],
+        ),
+        invalid(
+            "client_ip",
+            batch(|r| r.context.get_or_insert_default().client_ip = "192.0.2".to_owned()),
+            MALFORMED,
+            &["context.client_ip"],
         ),
         invalid("no mode", batch(|r| r.mode = 0), MALFORMED, &["mode"]),
         invalid("a mode of 99", batch(|r| r.mode = 99), MALFORMED, &["mode"]),

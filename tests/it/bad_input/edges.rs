@@ -137,7 +137,18 @@ fn tokens(world: &World) -> Vec<(&'static str, Call)> {
             ..revoke_request(&world.token_id)
         })
     };
+    let limited = |name: &str, scopes: &[&str], networks: &[&str]| {
+        let mut request = issue_request("acme", "max", name, None);
+        request.scopes = scopes.iter().map(|&text| text.to_owned()).collect();
+        request.allowed_cidrs = networks.iter().map(|&text| text.to_owned()).collect();
+        Call::from(request)
+    };
     vec![
+        ("50 scopes", limited("scoped", &["*.read"; 50], &[])),
+        (
+            "20 networks",
+            limited("placed", &[], &["2001:db8::/32"; 20]),
+        ),
         ("no expiry", until(None)),
         ("an expiry in a millisecond", until(at(instant(now + 1)))),
         ("an expiry in 100 years", until(at(instant(century)))),
@@ -177,6 +188,12 @@ fn authorization(world: &World) -> Vec<(&'static str, Call)> {
             resource.owner = owner;
         }))
     };
+    let from = |client_ip: &str| {
+        Call::from(world.ask(|request| {
+            let context = request.context.get_or_insert_default();
+            context.client_ip = client_ip.to_owned();
+        }))
+    };
     let typed = world.ask(|request| {
         request.resource.get_or_insert_default().r#type = "bookings".to_owned();
     });
@@ -210,6 +227,12 @@ fn authorization(world: &World) -> Vec<(&'static str, Call)> {
         (
             "a collection, no workspace",
             owned("", Some(Owner::Collection(true))),
+        ),
+        ("an IPv4 address", from("192.0.2.1")),
+        ("an IPv6 address", from("2001:db8::1")),
+        (
+            "the longest address",
+            from("0000:0000:0000:0000:0000:ffff:255.255.255.255"),
         ),
         ("a message of 1 MiB", sized(world, MESSAGE).into()),
     ]

@@ -20,6 +20,7 @@ pub(super) fn cases(world: &World) -> Vec<Case> {
     cases.extend(lifetimes(world));
     cases.extend(reasons(world));
     cases.extend(combinations(world));
+    cases.extend(limits(world));
     cases.extend(unbuilt_fields(world));
     cases
 }
@@ -272,8 +273,65 @@ fn combinations(world: &World) -> Vec<Case> {
     ]
 }
 
+/// What a scope and a network may look like is tested where they are read.
+fn limits(world: &World) -> Vec<Case> {
+    let texts = |texts: &[&str]| -> Vec<String> { texts.iter().map(|&t| t.to_owned()).collect() };
+    let scopes = |scopes: &[&str]| world.issue(|request| request.scopes = texts(scopes));
+    let cidrs = |cidrs: &[&str]| world.issue(|request| request.allowed_cidrs = texts(cidrs));
+    let (read, network) = ("bookings.read", "192.0.2.0/24");
+    let long = format!("bookings.{}", "r".repeat(120));
+    let mut cases = Vec::new();
+    for (scope, reason) in [
+        ("", REQUIRED),
+        (&long, TOO_LONG),
+        ("*", MALFORMED),
+        ("*.*", MALFORMED),
+        ("bookings", MALFORMED),
+        ("Bookings.read", MALFORMED),
+        (world.secret.as_str(), MALFORMED),
+        ("bookings.approve", "SCOPE_UNKNOWN"),
+        ("invoices.*", "SCOPE_UNKNOWN"),
+        ("*.approve", "SCOPE_UNKNOWN"),
+        ("users.delete", "SCOPE_ABOVE_TOKEN_CEILING"),
+        ("users.invite", "SCOPE_ABOVE_TOKEN_CEILING"),
+        ("members.*", "SCOPE_ABOVE_TOKEN_CEILING"),
+        ("tokens.issue", "SCOPE_ABOVE_TOKEN_CEILING"),
+    ] {
+        let name = format!("scope {scope:?}");
+        cases.push(invalid(
+            name,
+            scopes(&[read, scope]),
+            reason,
+            &["scopes[1]"],
+        ));
+    }
+    for (cidr, reason) in [
+        ("", REQUIRED),
+        ("192.0.2.0/33", OUT_OF_RANGE),
+        ("192.0.2.1/24", MALFORMED),
+        ("::ffff:192.0.2.0/24", MALFORMED),
+        ("2001:db8::/32/", MALFORMED),
+        ("fe80::1%eth0", MALFORMED),
+        ("localhost", MALFORMED),
+    ] {
+        let name = format!("network {cidr:?}");
+        let request = cidrs(&[network, cidr]);
+        cases.push(invalid(name, request, reason, &["allowed_cidrs[1]"]));
+    }
+    let of = |field, call: IssueTokenRequest, fields| invalid(field, call, TOO_LONG, fields);
+    cases.push(of("51 scopes", scopes(&[read; 51]), &["scopes"]));
+    cases.push(of("21 networks", cidrs(&[network; 21]), &["allowed_cidrs"]));
+    let all = world.issue(|request| {
+        request.name.clear();
+        request.scopes = texts(&["x", read, "bookings.approve"]);
+        request.allowed_cidrs = texts(&["x"]);
+    });
+    let fields = &["name", "scopes[0]", "scopes[2]", "allowed_cidrs[0]"];
+    cases.push(invalid("all of them", all, REQUIRED, fields));
+    cases
+}
+
 fn unbuilt_fields(world: &World) -> Vec<Case> {
-    let one = || vec!["x".to_owned()];
     let by_id = || revoke(RevokeTarget::TokenId(world.token_id.clone()));
     let list = |spoil: fn(&mut ListTokensRequest)| {
         let mut request = ListTokensRequest {
@@ -286,11 +344,6 @@ fn unbuilt_fields(world: &World) -> Vec<Case> {
     let mut requested = by_id();
     requested.request_id = "1".to_owned();
     vec![
-        unbuilt("scopes", world.issue(|request| request.scopes = one())),
-        unbuilt(
-            "allowed_cidrs",
-            world.issue(|request| request.allowed_cidrs = one()),
-        ),
         unbuilt(
             "request_id",
             world.issue(|request| request.request_id = "1".to_owned()),

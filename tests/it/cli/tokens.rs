@@ -1,5 +1,7 @@
 //! `token issue|list|get|revoke` against a running server.
 
+use serde_json::json;
+
 use super::person::Person;
 
 #[test]
@@ -53,6 +55,97 @@ fn each_expiry_is_taken_and_only_one() {
 }
 
 #[test]
+fn limits_are_passed_on_and_shown() {
+    let person = Person::with_dev();
+    let issue = "token issue --workspace demo --member max --name";
+    let limits = "--scope bookings.*,*.list --scope users.read --allowed-cidr 192.0.2.0/24,::1";
+    let issued = person.json(&format!("{issue} narrow {limits}"));
+    let token = &issued["token"];
+    assert_eq!(
+        token["scopes"],
+        json!(["bookings.*", "*.list", "users.read"])
+    );
+    assert_eq!(token["allowed_cidrs"], json!(["192.0.2.0/24", "::1/128"]));
+    let id = token["token_id"].as_str().unwrap();
+    let got = person.run(&format!("token get {id}"));
+    for line in [
+        "scopes     bookings.* *.list users.read",
+        "networks   192.0.2.0/24 ::1/128",
+    ] {
+        assert!(
+            got.stdout.lines().any(|told| told == line),
+            "{}",
+            got.stdout
+        );
+    }
+    person.run(&format!("{issue} one --scope *.read"));
+    let table = person
+        .run("token list --workspace demo --member max")
+        .stdout;
+    let ends: Vec<Vec<_>> = table
+        .lines()
+        .map(|line| {
+            line.split("  ")
+                .map(str::trim)
+                .filter(|cell| !cell.is_empty())
+                .collect()
+        })
+        .collect();
+    let end = |line: usize| ends[line][ends[line].len() - 2..].to_vec();
+    assert_eq!(end(1), ["*.read", "any"], "{table}");
+    assert_eq!(end(2), ["bookings.* +2", "192.0.2.0/24 +1"], "{table}");
+    assert_eq!(end(3), ["all", "any"], "{table}");
+    let event = person.run("events --workspace demo --limit 2").stdout;
+    let told = "scopes=[\"bookings.*\",\"*.list\",\"users.read\"] allowed_cidrs=[\"192.0.2.0/24\",\"::1/128\"]";
+    assert!(event.contains(told), "{event}");
+    let lines: Vec<_> = event.lines().collect();
+    assert!(
+        !lines[1].contains("allowed_cidrs"),
+        "what is not set is not told: {event}"
+    );
+
+    let secret = issued["secret"].as_str().unwrap();
+    let read = "authorize --action bookings.read --bearer";
+    let code = |arguments: &str| person.run_with(&format!("{read} {arguments}"), secret).code;
+    assert_eq!(code("--client-ip 192.0.2.9"), Some(0));
+    assert_eq!(code("--client-ip ::ffff:192.0.2.9"), Some(0));
+    assert_eq!(code("--client-ip 192.0.3.9"), Some(1));
+    assert_eq!(code(""), Some(1));
+    assert_eq!(code("--client-ip nowhere"), Some(2), "no decision");
+    let missing = "authorize --action meeting-types.read --bearer --explain --client-ip ::1";
+    let denied = person.run_with(missing, secret);
+    assert_eq!(denied.code, Some(1));
+    for line in [
+        "reason         OUT_OF_SCOPE",
+        "missing scope  meeting-types.read",
+    ] {
+        assert!(
+            denied.stdout.lines().any(|told| told == line),
+            "{}",
+            denied.stdout
+        );
+    }
+    let listed = person.run_with("permissions --client-ip ::1", secret);
+    assert_eq!(listed.code, Some(0), "{}", listed.stdout);
+    assert!(
+        listed
+            .stdout
+            .contains("\nscopes     bookings.* *.list users.read\n")
+    );
+    assert!(listed.stdout.contains("\nbookings.read "));
+    assert!(!listed.stdout.contains("meeting-types.read"));
+    assert_eq!(person.run_with("permissions", secret).code, Some(1));
+
+    let bad = person.run(&format!(
+        "{issue} bad --scope tokens.* --allowed-cidr 192.0.2.1/24"
+    ));
+    assert_eq!(bad.code, Some(1));
+    let told = "  scopes[0]: `tokens.*` is above what any token may do\n  \
+                allowed_cidrs[0]: has bits set after its prefix: `192.0.2.0/24` has none\n";
+    assert!(bad.stderr.ends_with(told), "{}", bad.stderr);
+}
+
+#[test]
 fn a_token_without_expiry_is_warned_about() {
     let done = Person::with_dev().run("token issue --workspace demo --member max --name x");
     assert!(
@@ -103,13 +196,13 @@ fn a_list_is_a_table_or_json_filtered_and_paged() {
     assert_eq!(
         lines[0],
         [
-            "TOKEN", "MEMBER", "NAME", "HINT", "STATE", "CREATED", "EXPIRES"
+            "TOKEN", "MEMBER", "NAME", "HINT", "STATE", "CREATED", "EXPIRES", "SCOPES", "NETWORKS"
         ]
     );
     let names: Vec<_> = lines[1..].iter().map(|line| line[2]).collect();
     assert_eq!(names, ["three", "two", "one", "dev"]);
     assert!(lines[1..].iter().all(|line| line[4] == "ACTIVE"));
-    assert_eq!(lines[1][6], "never");
+    assert_eq!(lines[1][6..], ["never", "all", "any"]);
     assert!(!table.stdout.contains('\x1b'), "no colour in a pipe");
 
     let names = |command: &str| -> Vec<String> {

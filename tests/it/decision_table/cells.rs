@@ -1,14 +1,16 @@
-//! The cells: the product of everything that a decision depends on, less what cannot be asked.
+//! The cells: the product of everything that a decision depends on, less what cannot be asked and what tells nothing.
 
 use std::{fmt, sync::Arc};
 
 use countersign::domain::{
     action::Action,
-    decide::{Ask, Bearer, Owner, Presented},
+    address::{Cidr, ClientIp},
+    decide::{Ask, Bearer, Circumstances, Owner, Presented},
     directory::{Member, MemberState, Workspace, WorkspaceState},
     ids::{CallerName, MemberId, MemberKey, RoleName, TokenId, WorkspaceId},
+    scope::Scope,
     time::Timestamp,
-    token::{Origin, Revocation, Token},
+    token::{Limits, Origin, Revocation, Token},
     token_policy::TokenPolicy,
 };
 
@@ -21,7 +23,7 @@ pub(super) struct Dimension {
 }
 
 /// In the order of the table's columns, which is roughly that of the reasons.
-pub(super) const DIMENSIONS: [Dimension; 8] = [
+pub(super) const DIMENSIONS: [Dimension; 10] = [
     Dimension {
         name: "token",
         values: &[
@@ -41,6 +43,10 @@ pub(super) const DIMENSIONS: [Dimension; 8] = [
     Dimension {
         name: "member_state",
         values: &["active", "suspended", "removed"],
+    },
+    Dimension {
+        name: "address",
+        values: &["any", "inside", "unnamed", "outside"],
     },
     Dimension {
         name: "on_behalf_of",
@@ -90,6 +96,10 @@ pub(super) const DIMENSIONS: [Dimension; 8] = [
         values: &["own", "empty", "other"],
     },
     Dimension {
+        name: "scopes",
+        values: &["all", "covering", "other"],
+    },
+    Dimension {
         name: "role",
         values: &["admin", "member", "ghost"],
     },
@@ -111,7 +121,7 @@ pub(super) const OTHER_MEMBER: &str = "max";
 /// A value for each dimension, by its place.
 #[derive(Clone, Copy)]
 pub(super) struct Cell {
-    pub(super) indexes: [usize; DIMENSIONS.len()],
+    pub(super) indexes: [u8; DIMENSIONS.len()],
 }
 
 /// Every cell there is, the last dimension moving fastest.
@@ -124,12 +134,12 @@ pub(super) fn all() -> impl Iterator<Item = Cell> {
         .map(|mut number| {
             let mut indexes = [0; DIMENSIONS.len()];
             for (index, dimension) in indexes.iter_mut().zip(&DIMENSIONS).rev() {
-                *index = number % dimension.values.len();
+                *index = u8::try_from(number % dimension.values.len()).expect("few values");
                 number /= dimension.values.len();
             }
             Cell { indexes }
         })
-        .filter(Cell::can_be_asked)
+        .filter(|cell| cell.is_limited_to_the_point() && cell.can_be_asked())
 }
 
 impl Cell {
@@ -139,13 +149,63 @@ impl Cell {
             .iter()
             .zip(self.indexes)
             .find(|(dimension, _)| dimension.name == name)
-            .map(|(dimension, index)| dimension.values[index])
+            .map(|(dimension, index)| dimension.values[usize::from(index)])
             .expect("a dimension")
     }
 
     /// Without a workspace only the bearer's own and listings can be asked for: anything else is an invalid argument.
     fn can_be_asked(&self) -> bool {
         self.value("workspace") != "empty" || matches!(self.value("owner"), "bearer" | "collection")
+    }
+
+    /// What is no token is limited to nothing. Where something else that is looked at before stands in the way, no limits
+    /// and those that stand in it most are enough: what is between them would only take time.
+    fn is_limited_to_the_point(&self) -> bool {
+        let limits = (self.value("address"), self.value("scopes"));
+        let states = (self.value("workspace_state"), self.value("member_state"));
+        match self.value("token") {
+            "malformed" | "unknown" => limits == ("any", "all"),
+            "live" if states == ("active", "active") => true,
+            _ => matches!(limits, ("any", "all") | ("outside", "other")),
+        }
+    }
+
+    /// The scopes of the token.
+    pub(super) fn scopes(&self) -> Vec<String> {
+        let action = self.value("action");
+        let (resource_type, verb) = action.split_once('.').expect("an action has two words");
+        let other = match action {
+            "bookings.read" => "bookings.list",
+            _ => "bookings.read",
+        };
+        // What covers it is not the first, and a pattern wherever the action itself could not be a scope.
+        let covering = match verb {
+            "read" if resource_type == "bookings" => action.to_owned(),
+            "list" | "read" | "create" | "update" | "delete" => format!("*.{verb}"),
+            _ => format!("{resource_type}.*"),
+        };
+        match self.value("scopes") {
+            "covering" => vec![other.to_owned(), covering],
+            "other" => vec![other.to_owned()],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The networks that the token is limited to.
+    pub(super) fn allowed_cidrs(&self) -> Vec<String> {
+        match self.value("address") {
+            "any" => Vec::new(),
+            _ => vec!["2001:db8::/32".to_owned(), "192.0.2.0/24".to_owned()],
+        }
+    }
+
+    /// The address that the request is said to come from. Where any will do, it is outside of the others' networks.
+    pub(super) fn client_ip(&self) -> &'static str {
+        match self.value("address") {
+            "unnamed" => "",
+            "inside" => "::ffff:192.0.2.255",
+            _ => "192.0.3.0",
+        }
     }
 
     /// What was presented, built by hand.
@@ -189,6 +249,7 @@ impl Cell {
                 hint: "0000".to_owned(),
                 created_at: Timestamp(0),
                 expires_at: (token == "expired").then_some(NOW),
+                limits: self.limits().boxed(),
                 revoked: (token == "revoked").then(|| Box::new(revocation())),
             }),
             member: Arc::new(Member {
@@ -214,6 +275,16 @@ impl Cell {
         })
     }
 
+    fn limits(&self) -> Limits {
+        let (scopes, cidrs) = (self.scopes(), self.allowed_cidrs());
+        let scopes = scopes.iter().map(|text| Scope::parse(text));
+        let cidrs = cidrs.iter().map(|text| Cidr::parse(text));
+        Limits {
+            scopes: scopes.collect::<Result<_, _>>().expect("scopes"),
+            allowed_cidrs: cidrs.collect::<Result<_, _>>().expect("networks"),
+        }
+    }
+
     /// What is asked for.
     pub(super) fn ask(&self) -> Ask {
         Ask {
@@ -230,10 +301,16 @@ impl Cell {
                 "collection" => Owner::Collection,
                 _ => Owner::Nobody,
             },
-            on_behalf_of: match self.value("on_behalf_of") {
-                "self" => MEMBER.into(),
-                "other" => OTHER_MEMBER.into(),
-                _ => "".into(),
+            circumstances: Circumstances {
+                on_behalf_of: match self.value("on_behalf_of") {
+                    "self" => MEMBER.into(),
+                    "other" => OTHER_MEMBER.into(),
+                    _ => "".into(),
+                },
+                client_ip: match self.client_ip() {
+                    "" => None,
+                    ip => Some(ClientIp::parse(ip).expect("an address")),
+                },
             },
         }
     }
@@ -242,7 +319,12 @@ impl Cell {
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (dimension, index) in DIMENSIONS.iter().zip(self.indexes) {
-            write!(f, "{}={} ", dimension.name, dimension.values[index])?;
+            write!(
+                f,
+                "{}={} ",
+                dimension.name,
+                dimension.values[usize::from(index)]
+            )?;
         }
         Ok(())
     }

@@ -14,8 +14,8 @@ use countersign::{
         secret::{Secret, TokenFormat},
     },
     pb::{
-        AuthorizeResponse, Context, Decision, DenyReason, MemberState, Outcome, Principal, Reach,
-        WorkspaceState, resource::Owner,
+        AuthorizeResponse, Context, Decision, DenyReason, IssueTokenRequest, MemberState, Outcome,
+        Principal, Reach, WorkspaceState, resource::Owner,
     },
 };
 
@@ -25,7 +25,7 @@ use super::{
     rows,
 };
 use crate::support::{
-    client::{Client, authorize_request},
+    client::{Client, authorize_request, issue_request},
     database::{TestDatabase, on_both},
     server::{BOOKINGS, PLATFORM, Setup},
 };
@@ -33,7 +33,15 @@ use crate::support::{
 /// The roles by name only: what they may do is the second server's business.
 const POLICY_WITH_GHOST: &str = r#"
 [resources.bookings]
-verbs = ["read"]
+verbs = ["list", "read", "create", "update", "delete"]
+[resources.appointments]
+verbs = ["list"]
+[resources.availability]
+verbs = ["list"]
+[resources.meeting-types]
+verbs = ["list"]
+[resources.users]
+verbs = ["list", "read"]
 [roles.member]
 own = ["bookings.read"]
 [roles.admin]
@@ -124,15 +132,19 @@ fn obstacles(cell: &Cell) -> usize {
     cell.indexes
         .iter()
         .zip(&DIMENSIONS)
-        .filter(|(index, dimension)| **index + 1 == dimension.values.len())
+        .filter(|(index, dimension)| usize::from(**index) + 1 == dimension.values.len())
         .count()
 }
 
+/// No policy declares `tokens`, so no scope can be issued that covers an action on them with a verb that it has alone.
 /// Removing a member and deleting a workspace, which removes its members, end their tokens: no token is live, expired
 /// or revoked by itself alone after that.
 fn is_reachable(cell: &Cell) -> bool {
     let is_deleted = cell.value("workspace_state") == "deleted";
     let is_removed = cell.value("member_state") == "removed";
+    if (cell.value("scopes"), cell.value("action")) == ("covering", "tokens.issue") {
+        return false;
+    }
     match cell.value("token") {
         "malformed" | "unknown" | "revoked-by-workspace-generation" => !is_deleted || is_removed,
         "revoked-by-member-generation" => !is_deleted,
@@ -150,7 +162,14 @@ async fn prepare<'a>(platform: &Client, row: &'a Row, cell: Cell) -> Prepared<'a
     platform.put_member(workspace, MEMBER, role).await;
     platform.put_member(workspace, OTHER_MEMBER, role).await;
     let ttl = (token == "expired").then_some(TTL);
-    let issued = platform.issue(workspace, MEMBER, "laptop", ttl).await;
+    let request = IssueTokenRequest {
+        scopes: cell.scopes(),
+        allowed_cidrs: cell.allowed_cidrs(),
+        ..issue_request(workspace, MEMBER, "laptop", ttl)
+    };
+    let issued = platform.tokens.clone().issue_token(request).await;
+    let issued = issued.unwrap_or_else(|status| panic!("{cell}: {status}"));
+    let issued = issued.into_inner();
     let token_id = issued.token.expect("the answer carries it").token_id;
     match token {
         "revoked" => drop(platform.revoke(&token_id).await),
@@ -230,6 +249,7 @@ async fn ask(client: &Client, prepared: &Prepared<'_>) -> AuthorizeResponse {
     );
     request.context = Some(Context {
         on_behalf_of: on_behalf_of.to_owned(),
+        client_ip: cell.client_ip().to_owned(),
         ..Default::default()
     });
     let response = client.authorization.clone().authorize(request).await;
@@ -272,6 +292,7 @@ fn check(prepared: &Prepared<'_>, response: AuthorizeResponse) -> String {
         token_id: prepared.token_id.clone(),
         token_name: "laptop".to_owned(),
         expires_at: None,
+        scopes: cell.scopes(),
     });
     assert_eq!(response.principal, principal, "line {}: {cell}", row.line);
     let shows_revision = cell.value("token") != "malformed";

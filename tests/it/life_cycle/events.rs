@@ -179,11 +179,18 @@ impl Story {
             .await;
     }
 
-    /// Issues a token by this caller, for max himself if it acts for members. Its id and its secret.
+    /// Issues a token by this caller, for max himself if it acts for members; one that expires is limited as well. Its id and
+    /// its secret.
     async fn issue(&mut self, caller: &str, name: &str, ttl: Option<Duration>) -> (String, String) {
         let actor = actor_for(caller);
+        let limited = |texts: &[&str]| -> Vec<String> {
+            let texts = texts.iter().filter(|_| ttl.is_some());
+            texts.map(|text| (*text).to_owned()).collect()
+        };
         let request = IssueTokenRequest {
             actor: actor.clone(),
+            scopes: limited(&["bookings.*", "*.list"]),
+            allowed_cidrs: limited(&["192.0.2.0/24", "2001:db8::1"]),
             ..issue_request("acme", "max", name, ttl)
         };
         let done = self
@@ -197,6 +204,8 @@ impl Story {
         let details = TokenIssued {
             name: name.to_owned(),
             expires_at: ttl.map(|ttl| instant(self.server.clock().now().plus(ttl))),
+            scopes: limited(&["bookings.*", "*.list"]),
+            allowed_cidrs: limited(&["192.0.2.0/24", "2001:db8::1/128"]),
         };
         let token_id = done.token.expect("the answer carries it").token_id;
         self.tell("max", done.revision, Details::TokenIssued(details))

@@ -169,6 +169,24 @@ impl Client {
         response.expect("the token is issued").into_inner()
     }
 
+    /// Issues a token that never expires and is limited to these scopes and networks.
+    pub(crate) async fn issue_limited(
+        &self,
+        workspace_id: &str,
+        member_id: &str,
+        name: &str,
+        [scopes, allowed_cidrs]: [&[&str]; 2],
+    ) -> IssueTokenResponse {
+        let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+        let request = IssueTokenRequest {
+            scopes: texts(scopes),
+            allowed_cidrs: texts(allowed_cidrs),
+            ..issue_request(workspace_id, member_id, name, None)
+        };
+        let response = self.tokens.clone().issue_token(request).await;
+        response.expect("the token is issued").into_inner()
+    }
+
     /// Revokes a token by its id.
     pub(crate) async fn revoke(&self, token_id: &str) -> Token {
         let request = revoke_request(token_id);

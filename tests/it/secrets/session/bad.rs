@@ -8,13 +8,14 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use countersign::pb::{
-    AuthorizeRequest, Context, GetTokenRequest, ListTokensRequest, get_token_request,
+    AuthorizeRequest, Context, GetTokenRequest, IssueTokenRequest, ListTokensRequest,
+    get_token_request,
 };
 use tonic::Request;
 
 use super::{Session, by_secret, revoke_by_secret};
 use crate::support::{
-    client::{Client, authorize_request, revoke_request},
+    client::{Client, authorize_request, issue_request, revoke_request},
     process::Process,
     server::{PLATFORM, key_of},
 };
@@ -101,6 +102,16 @@ impl Session {
         request.resource.get_or_insert_default().r#type = text();
         let done = decisions.authorize(request).await;
         self.hear("Authorize", done);
+        for is_scope in [true, false] {
+            let list = |is_here| if is_here { vec![text()] } else { vec![] };
+            let request = IssueTokenRequest {
+                scopes: list(is_scope),
+                allowed_cidrs: list(!is_scope),
+                ..issue_request("acme", "max", "misplaced", None)
+            };
+            let done = tokens.issue_token(request).await;
+            self.hear("IssueToken", done);
+        }
         let request = ListTokensRequest {
             workspace_id: "acme".to_owned(),
             page_token: text(),
