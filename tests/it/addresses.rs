@@ -181,7 +181,15 @@ async fn from_elsewhere_nothing_is_allowed_and_why_is_told(database: TestDatabas
         DenyReason::AddressNotAllowed,
         "no context at all"
     );
+}
 
+async fn a_batch_and_a_list_are_of_one_address(database: TestDatabase) {
+    let server = TestServer::start(&database).await;
+    let (platform, service) = (acme(&server).await, server.client(BOOKINGS));
+    let limits: [&[&str]; 2] = [&["bookings.read"], &["192.0.2.0/24"]];
+    let issued = platform
+        .issue_limited("acme", "max", "limited", limits)
+        .await;
     let check = |action: &str| Check {
         action: action.to_owned(),
         resource: Some(Resource {
@@ -281,5 +289,6 @@ on_both![
     a_token_is_good_from_within_its_networks_only,
     networks_are_told_in_one_form,
     from_elsewhere_nothing_is_allowed_and_why_is_told,
+    a_batch_and_a_list_are_of_one_address,
     an_address_is_looked_at_after_suspensions_and_before_impersonation,
 ];

@@ -33,6 +33,8 @@ pub(super) const REPLICAS: usize = 3;
 /// How long a call for a decision is waited for, and a mutation.
 const DECISION_PATIENCE: Duration = Duration::from_secs(1);
 const MUTATION_PATIENCE: Duration = Duration::from_secs(4);
+/// Where all of them come from.
+const CLIENT_IP: &str = "192.0.2.1";
 /// Tokens are asked about from among so many of the newest.
 const RECENT: usize = 60;
 
@@ -262,8 +264,9 @@ async fn decide(
     asks: &[Ask],
     min_revision: Option<String>,
 ) -> Result<(String, Vec<bool>), Status> {
-    let context = min_revision.map(|min_revision| Context {
-        min_revision,
+    let context = Some(Context {
+        min_revision: min_revision.unwrap_or_default(),
+        client_ip: CLIENT_IP.to_owned(),
         ..Default::default()
     });
     let mut authorization = client.authorization.clone();

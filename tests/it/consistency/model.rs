@@ -2,15 +2,22 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::record::{Ask, Intent};
+use super::{
+    changes::{ELSEWHERE, ONLY_USERS},
+    record::{Ask, Intent},
+};
 use crate::support::history::Recorded;
 
 /// The revisions at which a token is good in itself.
 struct Life {
     issued: i64,
     ended: i64,
+    /// Whether it may do nothing but read users.
+    reads_users_only: bool,
+    /// Whether it may be used only from where nobody asks.
+    is_elsewhere: bool,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -62,10 +69,8 @@ impl Model {
         }
         self.revisions.push(event.revision());
         self.events.push((event.kind.clone(), subject.to_owned()));
-        let told = |key: &str| {
-            let details: Value = serde_json::from_str(&event.details).expect("JSON");
-            details[key].as_str().expect("it is told").to_owned()
-        };
+        let details: Value = serde_json::from_str(&event.details).expect("JSON");
+        let told = |key: &str| details[key].as_str().expect("it is told").to_owned();
         let member = self.members.get(subject).and_then(|member| member.last());
         let member = member.map(|(_, member)| member.clone());
         let changed = |change: fn(&mut Member, String), to: String| {
@@ -76,8 +81,12 @@ impl Model {
         let member = match event.kind.as_str() {
             "FEED_STARTED" | "WORKSPACE_CREATED" | "WORKSPACE_UPDATED" => return,
             "TOKEN_ISSUED" => {
-                let (issued, ended) = (number, i64::MAX);
-                let life = Life { issued, ended };
+                let life = Life {
+                    issued: number,
+                    ended: i64::MAX,
+                    reads_users_only: details["scopes"] == json!([ONLY_USERS]),
+                    is_elsewhere: details["allowed_cidrs"] == json!([ELSEWHERE]),
+                };
                 self.tokens.insert(subject.to_owned(), life);
                 return;
             }
@@ -141,7 +150,12 @@ impl Model {
         let Some(member) = self.member_at(&member_of(token), revision) else {
             return false;
         };
+        let is_limited = self
+            .tokens
+            .get(token)
+            .is_some_and(|life| life.is_elsewhere || (life.reads_users_only && ask != Ask::Users));
         self.is_live(token, revision)
+            && !is_limited
             && member.state == "active"
             && (ask == Ask::Own || member.role == "admin")
     }

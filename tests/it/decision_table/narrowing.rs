@@ -1,9 +1,12 @@
 //! Scopes over the whole table: with any of them a token does what it does without, or less, and exactly what they name.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use countersign::domain::{
-    decide::{Decision, DenyReason, Presented, decide},
+    decide::{Ask, Decision, DenyReason, Presented, decide},
     policy::Policy,
     scope::{MAX_SCOPES, Scope},
     token::Limits,
@@ -56,8 +59,8 @@ fn scoped(cell: &Cell, patterns: &[String]) -> Presented {
     Presented::Known(bearer)
 }
 
-/// The cells in which a plain token is good.
-fn good_and_plain() -> impl Iterator<Item = Cell> {
+/// Each cell in which a plain token is good, and what is asked for in it.
+static GOOD_AND_PLAIN: LazyLock<Vec<(Cell, Ask)>> = LazyLock::new(|| {
     let wanted = [
         ("token", "live"),
         ("workspace_state", "active"),
@@ -65,12 +68,14 @@ fn good_and_plain() -> impl Iterator<Item = Cell> {
         ("address", "any"),
         ("scopes", "all"),
     ];
-    cells::all().filter(move |cell| {
+    let is_wanted = |cell: &Cell| {
         wanted
             .iter()
             .all(|(name, value)| cell.value(name) == *value)
-    })
-}
+    };
+    let cells = cells::all().filter(is_wanted);
+    cells.map(|cell| (cell, cell.ask())).collect()
+});
 
 /// What must come out, given what does without scopes.
 fn expected(plain: Decision, action: &str, patterns: &[String]) -> Decision {
@@ -84,14 +89,13 @@ fn expected(plain: Decision, action: &str, patterns: &[String]) -> Decision {
 fn check(policy: &Policy, patterns: &[String]) {
     // Of what is presented only the role differs.
     let mut presented = BTreeMap::new();
-    for cell in good_and_plain() {
+    for (cell, ask) in &*GOOD_AND_PLAIN {
         let role = cell.value("role");
         let [plain, narrowed] = presented
             .entry(role)
-            .or_insert_with(|| [cell.presented(), scoped(&cell, patterns)]);
-        let ask = cell.ask();
-        let plain = decide(policy, plain, &ask, NOW);
-        let narrowed = decide(policy, narrowed, &ask, NOW);
+            .or_insert_with(|| [cell.presented(), scoped(cell, patterns)]);
+        let plain = decide(policy, plain, ask, NOW);
+        let narrowed = decide(policy, narrowed, ask, NOW);
         let expected = expected(plain, cell.value("action"), patterns);
         assert_eq!(narrowed, expected, "{patterns:?} {cell}");
         assert!(!matches!(narrowed, Decision::Allow(_)) || narrowed == plain);

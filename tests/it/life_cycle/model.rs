@@ -62,6 +62,15 @@ impl Ask {
     }
 }
 
+/// The scopes and the networks of a token, by its number: one after the other it has none, the ones, the others.
+pub(super) fn limits(token: usize) -> [&'static [&'static str]; 2] {
+    match token % 3 {
+        0 => [&[], &[]],
+        1 => [&["appointments.*", "*.list"], &[]],
+        _ => [&[], &["192.0.2.0/24"]],
+    }
+}
+
 /// A decision, and the principal's role where there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Expected {
@@ -171,6 +180,12 @@ impl Model {
         }
         if self.member == MemberState::Suspended {
             return self.denied(DenyReason::MemberSuspended);
+        }
+        match (limits(token), ask) {
+            // Nobody says where the request comes from.
+            ([_, [_, ..]], _) => return self.denied(DenyReason::AddressNotAllowed),
+            ([[_, ..], _], Ask::Own) => return self.denied(DenyReason::OutOfScope),
+            _ => {}
         }
         match (self.role, ask) {
             ("member", Ask::Own) => self.allowed(Reach::Own),

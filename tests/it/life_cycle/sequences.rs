@@ -9,7 +9,7 @@ use countersign::pb::{
 };
 use tokio::task::JoinSet;
 
-use super::model::{ASKS, EVENTS, Event, Expected, Model, RE_ADDED_AS};
+use super::model::{ASKS, EVENTS, Event, Expected, Model, RE_ADDED_AS, limits};
 use crate::support::{
     client::{Client, issue_request},
     database::{TestDatabase, on_both},
@@ -89,8 +89,11 @@ impl Run {
     }
 
     async fn issue(&mut self) {
-        let name = format!("t{}", self.tokens.len());
-        let request = issue_request(&self.workspace_id, MEMBER, &name, None);
+        let number = self.tokens.len();
+        let name = format!("t{number}");
+        let mut request = issue_request(&self.workspace_id, MEMBER, &name, None);
+        [request.scopes, request.allowed_cidrs] =
+            limits(number).map(|texts| texts.iter().map(|&text| text.to_owned()).collect());
         let issued = self.platform.tokens.clone().issue_token(request).await;
         match (self.model.issue(), issued) {
             (Ok(()), Ok(issued)) => {
