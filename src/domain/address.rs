@@ -81,10 +81,18 @@ impl Cidr {
         Ok(network.unmapped())
     }
 
-    /// Whether the address is one of the network.
-    pub fn contains(&self, address: ClientIp) -> bool {
-        let ClientIp(address) = address;
-        self.first.is_ipv4() == address.is_ipv4() && self.first == first(address, self.prefix_bits)
+    /// Whether the address is one of the network: whether so many bits at its beginning are the same.
+    pub fn contains(&self, ClientIp(address): ClientIp) -> bool {
+        let same = match (self.first, address) {
+            (IpAddr::V4(first), IpAddr::V4(address)) => {
+                (first.to_bits() ^ address.to_bits()).leading_zeros()
+            }
+            (IpAddr::V6(first), IpAddr::V6(address)) => {
+                (first.to_bits() ^ address.to_bits()).leading_zeros()
+            }
+            _ => return false,
+        };
+        same >= u32::from(self.prefix_bits)
     }
 
     fn unmapped(self) -> Self {

@@ -15,10 +15,7 @@ pub const MAX_SCOPES: usize = 50;
 /// A pattern over actions: `bookings.read`, `bookings.*` or `*.read`. Well formed; what it matches is looked at with each
 /// decision, so a policy that is reloaded leaves nothing behind.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Scope {
-    text: Box<str>,
-    dot: usize,
-}
+pub struct Scope(Box<str>);
 
 impl Scope {
     /// Takes an action in which one of the two words may be `*`, at most 128 characters. Not `*.*`: a token without scopes
@@ -32,10 +29,9 @@ impl Scope {
         }
         let is_word = |word: &str| word == "*" || is_kebab(word);
         match text.split_once('.') {
-            Some((types, verbs)) if is_word(types) && is_word(verbs) && text != "*.*" => Ok(Self {
-                text: text.into(),
-                dot: types.len(),
-            }),
+            Some((types, verbs)) if is_word(types) && is_word(verbs) && text != "*.*" => {
+                Ok(Self(text.into()))
+            }
             _ => Err(Problem::new(
                 ProblemReason::Malformed,
                 "must be an action or a pattern, such as `bookings.read`, `bookings.*` or `*.read`",
@@ -53,7 +49,8 @@ impl Scope {
             .filter_map(|action| Action::parse(action).ok())
             .filter(|action| scope.covers(action));
         let matched: Vec<Action> = named.into_iter().chain(matched).collect();
-        let is_above = is_type_above_token_ceiling(scope.words().0)
+        let types = text.split('.').next().unwrap_or_default();
+        let is_above = is_type_above_token_ceiling(types)
             || matched.iter().any(Action::is_above_token_ceiling);
         let is_known = matched
             .iter()
@@ -74,23 +71,18 @@ impl Scope {
 
     /// Whether the action is one of those that it stands for.
     pub fn covers(&self, action: &Action) -> bool {
-        let (types, verbs) = self.words();
-        action.is_one_of(types, verbs)
+        action.is_one_of(&self.0)
     }
 
     /// The whole.
     pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    fn words(&self) -> (&str, &str) {
-        (&self.text[..self.dot], &self.text[self.dot + 1..])
+        &self.0
     }
 }
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0)
     }
 }
 

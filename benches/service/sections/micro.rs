@@ -2,19 +2,23 @@
 
 use std::{
     hint::black_box,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use countersign::{
     domain::{
         action::Action,
+        address::{Cidr, ClientIp, MAX_CIDRS},
         database_url::DatabaseUrl,
         decide::{Ask, Circumstances, Decision, Owner, Presented, decide},
         ids::CallerName,
         pepper::PepperRing,
         policy::Policy,
+        scope::{MAX_SCOPES, Scope},
         secret::{Secret, TokenFormat},
         time::Clock,
+        token::Limits,
     },
     store::Store,
     view::{Following, Lookup, Settings, View},
@@ -57,6 +61,18 @@ pub(crate) fn run(bench: &mut Bench) {
         let decision = decide(&policy, &presented, &ask, clock.now());
         assert!(matches!(decision, Decision::Allow(_)), "it is allowed");
     });
+    let limited = with_limits(&presented);
+    let from_afar = Ask {
+        circumstances: Circumstances {
+            client_ip: Some(ClientIp::parse("2001:db8::1").expect("an address")),
+            ..Circumstances::default()
+        },
+        ..ask.clone()
+    };
+    let narrowed = per_call(calls, |_| {
+        let decision = decide(&policy, &limited, &from_afar, clock.now());
+        assert!(matches!(decision, Decision::Allow(_)), "it is allowed");
+    });
     for secret in &secrets {
         memory.look_up(secret, &ring);
     }
@@ -68,6 +84,7 @@ pub(crate) fn run(bench: &mut Bench) {
         ("digest, for what is not in memory", digest),
         ("look up in memory", looked_up),
         ("decide", decided),
+        ("decide, 50 scopes and 20 networks", narrowed),
     ] {
         bench.report.figure(SECTION, what, (nanoseconds, "ns"), "");
     }
@@ -87,6 +104,24 @@ pub(crate) fn run(bench: &mut Bench) {
     let note = "parse, key, lookup and decide";
     let goal = Goal::AtMost(5.0);
     bench.report.goal(SECTION, what, goal, (p99, "µs"), note);
+}
+
+/// The same token with as many limits as there may be, of which the last ones let it pass.
+fn with_limits(presented: &Presented) -> Presented {
+    let Presented::Known(bearer) = presented else {
+        panic!("it is known");
+    };
+    let mut scopes = vec![Scope::parse("bookings.reading").expect("a scope"); MAX_SCOPES - 1];
+    scopes.push(Scope::parse("bookings.read").expect("a scope"));
+    let mut allowed_cidrs = vec![Cidr::parse("2001:db8::2").expect("a network"); MAX_CIDRS - 1];
+    allowed_cidrs.push(Cidr::parse("2001:db8::/32").expect("a network"));
+    let limits = Limits {
+        scopes,
+        allowed_cidrs,
+    };
+    let mut bearer = bearer.clone();
+    Arc::make_mut(&mut bearer.token).limits = limits.boxed();
+    Presented::Known(bearer)
 }
 
 /// The median over runs of a hundred, in nanoseconds.

@@ -215,7 +215,7 @@ impl Compiler<'_> {
             let text = pattern.get_ref();
             let matched: Vec<_> = actions
                 .iter()
-                .filter(|(name, _)| matches(text, name))
+                .filter(|(name, _)| Action::parse(name).is_ok_and(|action| action.is_one_of(text)))
                 .collect();
             // Asked before whether it is declared: the ceiling stands whatever the file declares.
             let named = Action::parse(text).ok();
@@ -256,15 +256,6 @@ fn take_further(mine: &mut Option<Rule>, theirs: &Option<Rule>) {
 
 fn names(list: &[Spanned<String>]) -> Vec<&str> {
     list.iter().map(|name| name.get_ref().as_str()).collect()
-}
-
-/// `type.verb`, `type.*` or `*.verb`. Not `*.*`: who wants everything must say of what.
-fn matches(pattern: &str, action: &str) -> bool {
-    match (pattern.split_once('.'), Action::parse(action)) {
-        (Some(("*", "*")), _) => false,
-        (Some((types, verbs)), Ok(action)) => action.is_one_of(types, verbs),
-        _ => false,
-    }
 }
 
 fn line_at(text: &str, offset: usize) -> usize {

@@ -114,7 +114,7 @@ fn limits_are_passed_on_and_shown() {
     assert_eq!(code("--client-ip 192.0.2.9"), Some(0));
     assert_eq!(code("--client-ip ::ffff:192.0.2.9"), Some(0));
     assert_eq!(code("--client-ip 192.0.3.9"), Some(1));
-    assert_eq!(code(""), Some(1));
+    assert_eq!(code("--explain"), Some(1));
     assert_eq!(code("--client-ip nowhere"), Some(2), "no decision");
     let missing = "authorize --action meeting-types.read --bearer --explain --client-ip ::1";
     let denied = person.run_with(missing, secret);
