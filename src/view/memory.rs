@@ -2,8 +2,9 @@
 //!
 //! Readers take no lock but a shard's and need not wait for whoever applies changes. They read, in this order: how fresh
 //! the view is, the sequence, the position, the entries, the sequence again. Writers hold the guard, and change: entries,
-//! the sequence, the position, how fresh the view is. So what is gathered between two equal sequences was right at the
-//! position, and is as fresh as was read first.
+//! the position, the sequence, how fresh the view is. So what is gathered between two equal sequences was right at the
+//! position, and is as fresh as was read first. Were the sequence first, then rows could be taken in at the new position
+//! and be gathered at the old one.
 
 use std::{
     collections::HashMap,
@@ -268,8 +269,8 @@ impl Memory {
     fn publish(&self, writing: &Writing, read: &FeedRead, sent: BootTime) {
         let position = writing.guard.position();
         if self.position() != position {
-            self.sequence.fetch_add(1, Ordering::Release);
             self.position.store(position.map(Arc::new));
+            self.sequence.fetch_add(1, Ordering::Release);
         }
         if position == Some(read.head) {
             self.as_of.fetch_max(sent.0, Ordering::Release);
@@ -306,8 +307,8 @@ impl Memory {
     fn forget_all(&self, writing: &mut Writing) {
         // First of all, so that no reader takes what is left for fresh.
         self.as_of.store(BootTime::NEVER.0, Ordering::Release);
-        self.forget(writing, None, BootTime::now());
         self.position.store(None);
+        self.forget(writing, None, BootTime::now());
     }
 
     fn forget(&self, writing: &mut Writing, position: Option<Revision>, now: BootTime) {
