@@ -127,10 +127,15 @@ impl Guard {
     }
 
     /// Judges rows that were read so, of things with these keys.
-    pub(super) fn judge(&self, read: &ReadAt, keys: &[Key]) -> Judgement {
+    pub(super) fn judge(&self, read: &ReadAt, keys: &[Key], now: BootTime) -> Judgement {
         let (Some(first), Some(last)) = (self.tail.front(), self.tail.back()) else {
             return Judgement::Stale;
         };
+        // Deadlines keep fills from taking so long, unless the process stood still: a mark may be gone that it was against,
+        // and its change not yet be applied.
+        if now.since(read.sent) > self.retention {
+            return Judgement::Stale;
+        }
         if read.epoch != self.epoch || read.head.number < first.revision.number {
             return Judgement::Stale;
         }
@@ -227,6 +232,10 @@ mod tests {
         }
     }
 
+    fn judge(guard: &Guard, read: &ReadAt, keys: &[Key]) -> Judgement {
+        guard.judge(read, keys, read.sent)
+    }
+
     #[test]
     fn a_fill_is_good_unless_one_of_its_keys_changed_after_it_was_read() {
         let guard = guard();
@@ -241,7 +250,7 @@ mod tests {
             (14, vec![3], Judgement::Ahead),
         ] {
             let keys: Vec<Key> = keys.into_iter().map(key).collect();
-            let found = guard.judge(&read(&guard, number), &keys);
+            let found = judge(&guard, &read(&guard, number), &keys);
             assert_eq!(found, expected, "read at {number} of {keys:?}");
         }
     }
@@ -251,31 +260,48 @@ mod tests {
         let mut guard = guard();
         let mut other = read(&guard, 12);
         other.head.event_id = EventId([99; 16]);
-        assert_eq!(guard.judge(&other, &[]), Judgement::Stale);
+        assert_eq!(judge(&guard, &other, &[]), Judgement::Stale);
         let before = read(&guard, 13);
         guard.reset(Some(revision(13)), at(1));
-        assert_eq!(guard.judge(&before, &[]), Judgement::Stale);
-        assert_eq!(guard.judge(&read(&guard, 13), &[key(1)]), Judgement::Good);
+        assert_eq!(judge(&guard, &before, &[]), Judgement::Stale);
+        assert_eq!(judge(&guard, &read(&guard, 13), &[key(1)]), Judgement::Good);
         guard.reset(None, at(2));
-        assert_eq!(guard.judge(&read(&guard, 13), &[]), Judgement::Stale);
+        assert_eq!(judge(&guard, &read(&guard, 13), &[]), Judgement::Stale);
     }
 
     #[test]
     fn a_change_of_this_server_counts_before_the_feed_brings_it() {
         let mut guard = guard();
         guard.mark(key(3), Some(14), at(5));
-        assert_eq!(guard.judge(&read(&guard, 13), &[key(3)]), Judgement::Stale);
-        assert_eq!(guard.judge(&read(&guard, 13), &[key(4)]), Judgement::Good);
+        assert_eq!(
+            judge(&guard, &read(&guard, 13), &[key(3)]),
+            Judgement::Stale
+        );
+        assert_eq!(judge(&guard, &read(&guard, 13), &[key(4)]), Judgement::Good);
         guard.apply(revision(14), Some(key(3)), at(6));
-        assert_eq!(guard.judge(&read(&guard, 14), &[key(3)]), Judgement::Good);
+        assert_eq!(judge(&guard, &read(&guard, 14), &[key(3)]), Judgement::Good);
         // Of an unknown outcome: whatever was read before is doubtful.
         guard.mark(key(4), None, at(7));
-        assert_eq!(guard.judge(&read(&guard, 14), &[key(4)]), Judgement::Stale);
+        assert_eq!(
+            judge(&guard, &read(&guard, 14), &[key(4)]),
+            Judgement::Stale
+        );
         let later = ReadAt {
             sent: at(8),
             ..read(&guard, 14)
         };
-        assert_eq!(guard.judge(&later, &[key(4)]), Judgement::Good);
+        assert_eq!(judge(&guard, &later, &[key(4)]), Judgement::Good);
+    }
+
+    #[test]
+    fn a_fill_is_stale_that_took_longer_than_a_mark_is_kept() {
+        let mut guard = guard();
+        let read = read(&guard, 13);
+        guard.mark(key(3), Some(14), at(1));
+        guard.mark(key(4), Some(15), at(1002));
+        for (now, expected) in [(1000, Judgement::Good), (1001, Judgement::Stale)] {
+            assert_eq!(guard.judge(&read, &[key(3)], at(now)), expected, "at {now}");
+        }
     }
 
     #[test]
@@ -284,9 +310,15 @@ mod tests {
         guard.apply(revision(14), Some(key(4)), at(1500));
         assert_eq!(guard.position(), Some(revision(14)));
         // 11 to 13 are too old; 13 still stands for its position.
-        assert_eq!(guard.judge(&read(&guard, 12), &[key(9)]), Judgement::Stale);
-        assert_eq!(guard.judge(&read(&guard, 13), &[key(1)]), Judgement::Good);
-        assert_eq!(guard.judge(&read(&guard, 13), &[key(4)]), Judgement::Stale);
+        assert_eq!(
+            judge(&guard, &read(&guard, 12), &[key(9)]),
+            Judgement::Stale
+        );
+        assert_eq!(judge(&guard, &read(&guard, 13), &[key(1)]), Judgement::Good);
+        assert_eq!(
+            judge(&guard, &read(&guard, 13), &[key(4)]),
+            Judgement::Stale
+        );
         for number in 15..15 + MAX_TAIL as i64 {
             guard.apply(revision(number), Some(key(5)), at(1500));
         }

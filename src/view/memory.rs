@@ -180,7 +180,7 @@ impl Memory {
             Presented::Known(bearer) => Vec::from(self.keys_of(bearer)),
             Presented::Unknown | Presented::Malformed => Vec::new(),
         };
-        match writing.guard.judge(read, &keys) {
+        match writing.guard.judge(read, &keys, BootTime::now()) {
             Judgement::Good => {}
             Judgement::Ahead => return Admission::Ahead,
             Judgement::Stale => return Admission::Stale,
