@@ -10,6 +10,7 @@ mod follower;
 mod guard;
 mod key;
 mod memory;
+mod sync;
 mod table;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};

@@ -8,19 +8,15 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering, fence},
-    },
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
-
-use arc_swap::ArcSwapOption;
 
 use super::{
     age::BootTime,
     guard::{Guard, Judgement, ReadAt},
     key::{BuildKeyHasher, Key, Keys},
+    sync::{ArcSwapOption, AtomicU64, Mutex, MutexGuard, fence},
     table::Table,
 };
 use crate::{
@@ -33,6 +29,9 @@ use crate::{
     },
     store::{FeedRead, Presentation},
 };
+
+#[cfg(all(test, feature = "shuttle"))]
+mod races;
 
 /// How many unknown secrets are remembered, and for how long. Nobody can present a secret before it is issued, so an
 /// unknown one stays unknown; they are kept for floods only.

@@ -4,14 +4,14 @@
 //! that takes the mark away or, where there is none, the entry. (F. J. Corbató, "A Paging Experiment with the Multics
 //! System", 1968.) Next to LRU it needs no write lock for a lookup.
 
-use std::sync::{
-    PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{PoisonError, atomic::Ordering};
 
 use hashbrown::HashTable;
 
-use super::key::Key;
+use super::{
+    key::Key,
+    sync::{AtomicBool, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
 
 /// So many that a shard's growth, during which it is locked, takes a millisecond or two even among ten million entries.
 const SHARDS: usize = 256;
@@ -173,7 +173,8 @@ impl<V> Shard<V> {
     }
 }
 
-#[cfg(test)]
+// Shuttle's locks are of use only to what it runs.
+#[cfg(all(test, not(feature = "shuttle")))]
 mod tests {
     use std::collections::HashMap;
 
