@@ -156,13 +156,11 @@ pub async fn serve_from(
     Ok(())
 }
 
+/// The innermost first.
+type Layers = Stack<DirectLayer, Stack<GuardLayer, Stack<RpcLayer, Identity>>>;
+
 /// HTTP/2 with its limits, and the layers that every call passes.
-fn transport(
-    limits: &Limits,
-    telemetry: &Telemetry,
-    gate: Arc<Gate>,
-    api: &Api,
-) -> Server<Stack<DirectLayer, Stack<GuardLayer, Stack<RpcLayer, Identity>>>> {
+fn transport(limits: &Limits, telemetry: &Telemetry, gate: Arc<Gate>, api: &Api) -> Server<Layers> {
     Server::builder()
         .max_concurrent_streams(limits.streams)
         .http2_max_header_list_size(limits.headers)

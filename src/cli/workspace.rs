@@ -90,7 +90,6 @@ struct Which {
 }
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = true)]
 struct Change {
     /// A new name
     #[arg(long)]
@@ -206,6 +205,14 @@ impl Change {
 }
 
 async fn update(which: Which, mut request: UpdateWorkspaceRequest) -> Result<(), Failure> {
+    if request
+        .update_mask
+        .as_ref()
+        .is_none_or(|mask| mask.paths.is_empty())
+    {
+        let usage = "say what to change: a name, a state, or what is asked of tokens (`--help`)";
+        return Err(Failure::Usage(usage.to_owned()));
+    }
     let session = which.caller.connect().await?;
     request.workspace_id = which.workspace;
     let validates = request.validate_only;

@@ -11,16 +11,16 @@ use crate::{config, pb::TokenPolicy};
 #[group(skip)]
 pub(super) struct PolicyChange {
     /// Whether every token must have an expiry; those without one are expired
-    #[arg(long, group = "Change", value_name = "true|false")]
+    #[arg(long, value_name = "true|false")]
     require_expiry: Option<bool>,
     /// The longest lifetime of a token, such as `90d`, or `none`
-    #[arg(long, group = "Change", value_name = "DURATION", value_parser = lifetime)]
+    #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     max_lifetime: Option<Lifetime>,
     /// The lifetime of a token issued without one, such as `30d`, or `none`
-    #[arg(long, group = "Change", value_name = "DURATION", value_parser = lifetime)]
+    #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     default_lifetime: Option<Lifetime>,
     /// How many live tokens a member may have; 0 for as many as everywhere
-    #[arg(long, group = "Change", value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER")]
     max_live_tokens: Option<i32>,
 }
 
