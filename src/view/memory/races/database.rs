@@ -17,6 +17,7 @@ use crate::{
         ids::{CallerName, EventId, MemberId, MemberKey, Revision, RoleName, TokenId, WorkspaceId},
         time::Timestamp,
         token::{Origin, Revocation, Token, TokenState},
+        token_policy::TokenPolicy,
     },
     store::{FeedEvent, FeedRead, Presentation},
 };
@@ -116,6 +117,7 @@ impl Committed {
                 hint: String::new(),
                 created_at: EPOCH,
                 expires_at: None,
+                limits: None,
                 revoked: None,
             })
         };
@@ -132,6 +134,7 @@ impl Committed {
                 workspace_id: member.workspace_id.clone(),
                 name: String::new(),
                 state: WorkspaceState::Active,
+                token_policy: TokenPolicy::default(),
                 generation: 1,
                 version: 1,
                 created_at: EPOCH,
