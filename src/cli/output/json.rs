@@ -283,7 +283,10 @@ mod tests {
             ..pb::Event::default()
         };
         let read = read(&event);
-        assert_eq!(read["workspace_updated"], json!({"state": 99, "token_policy": null}));
+        assert_eq!(
+            read["workspace_updated"],
+            json!({"state": 99, "token_policy": null})
+        );
         assert_eq!(read.get("token_issued"), None);
     }
 }
