@@ -34,6 +34,16 @@ struct Slot<V> {
     is_used: AtomicBool,
 }
 
+impl<V> Slot<V> {
+    fn new(key: Key, value: V) -> Self {
+        Self {
+            key,
+            value,
+            is_used: AtomicBool::new(false),
+        }
+    }
+}
+
 impl<V: Clone> Table<V> {
     /// Of about so many entries at most.
     pub(super) fn new(capacity: usize) -> Self {
@@ -70,9 +80,11 @@ impl<V: Clone> Table<V> {
             shard.slots[place].value = value;
             return None;
         }
-        let evicted = (shard.slots.len() >= shard.capacity).then(|| shard.evict());
+        if shard.slots.len() >= shard.capacity {
+            return Some(shard.replace(key, value));
+        }
         shard.add(key, value);
-        evicted
+        None
     }
 
     pub(super) fn remove(&self, key: &Key) -> Option<V> {
@@ -121,25 +133,22 @@ impl<V> Shard<V> {
             // By a quarter, not twofold: what is reserved counts as memory too.
             self.slots.reserve_exact((place / 4).max(4));
         }
-        self.slots.push(Slot {
-            key,
-            value,
-            is_used: AtomicBool::new(false),
-        });
-        let slots = &self.slots;
-        let rehash = |place: &u32| slots[*place as usize].key.hash();
-        if let Ok(place) = u32::try_from(place) {
-            self.index.insert_unique(key.hash(), place, rehash);
-        }
+        self.slots.push(Slot::new(key, value));
+        self.link(place);
     }
 
-    fn evict(&mut self) -> V {
+    /// Puts a value in the place of the first that was not used since the hand came by. The hand goes on, so that what is
+    /// new has a whole round to be used in.
+    fn replace(&mut self, key: Key, value: V) -> V {
         loop {
-            self.hand %= self.slots.len();
-            if !std::mem::take(self.slots[self.hand].is_used.get_mut()) {
-                return self.take(self.hand);
+            let place = self.hand % self.slots.len();
+            self.hand = place + 1;
+            if !std::mem::take(self.slots[place].is_used.get_mut()) {
+                self.unlink(place);
+                let old = std::mem::replace(&mut self.slots[place], Slot::new(key, value));
+                self.link(place);
+                return old.value;
             }
-            self.hand += 1;
         }
     }
 
@@ -152,14 +161,18 @@ impl<V> Shard<V> {
         }
         let slot = self.slots.swap_remove(place);
         if place != last {
-            let slots = &self.slots;
-            let rehash = |place: &u32| slots[*place as usize].key.hash();
-            if let Ok(moved) = u32::try_from(place) {
-                let hash = slots[place].key.hash();
-                self.index.insert_unique(hash, moved, rehash);
-            }
+            self.link(place);
         }
         slot.value
+    }
+
+    fn link(&mut self, place: usize) {
+        let slots = &self.slots;
+        let hash = slots[place].key.hash();
+        let rehash = |place: &u32| slots[*place as usize].key.hash();
+        if let Ok(place) = u32::try_from(place) {
+            self.index.insert_unique(hash, place, rehash);
+        }
     }
 
     fn unlink(&mut self, place: usize) {
@@ -218,6 +231,18 @@ mod tests {
                 prop_assert_eq!(table.len(), model.len());
                 prop_assert!(table.len() < capacity + 64);
             }
+        }
+    }
+
+    #[test]
+    fn what_is_new_stays_longer_than_what_is_old() {
+        let table = Table::new(64);
+        for number in 0..96 {
+            table.insert(key(number), number);
+        }
+        for number in 0..96 {
+            let expected = (number >= 32).then_some(number);
+            assert_eq!(table.get(&key(number)), expected);
         }
     }
 
