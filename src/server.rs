@@ -10,6 +10,7 @@ use arc_swap::ArcSwapOption;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
+    task::JoinSet,
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{service::Routes, transport::Server};
@@ -113,7 +114,9 @@ pub async fn serve_from(
     if fixed.reflection {
         routes = reflection(routes, &gate)?;
     }
-    let freshness = tokio::spawn(tell_freshness(health.clone(), view));
+    // Ended with this, whatever ends it.
+    let mut beside = JoinSet::new();
+    beside.spawn(tell_freshness(health.clone(), view));
     // Drained: no new connection from then on.
     let (drained, mut has_drained) = watch::channel(false);
     let limits = inputs.limits.with_jitter();
@@ -133,7 +136,7 @@ pub async fn serve_from(
         drained.send_replace(true);
     };
     let reloader = Reloader::new(service, Arc::clone(&gate), tls, telemetry.clone(), fixed);
-    let reloading = tokio::spawn(reloader.run(inputs.reloads));
+    beside.spawn(reloader.run(inputs.reloads));
     telemetry.set_ready(true);
     let serving = transport(&limits, &telemetry, gate, &api)
         .add_routes(routes)
@@ -148,8 +151,7 @@ pub async fn serve_from(
         () = deadline => tracing::warn!("calls still in flight were cut off"),
     }
     telemetry.set_ready(false);
-    reloading.abort();
-    freshness.abort();
+    beside.shutdown().await;
     following.stop().await;
     store.close().await;
     tracing::info!("stopped");

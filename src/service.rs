@@ -5,7 +5,7 @@ mod directory;
 mod events;
 mod tokens;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
@@ -31,8 +31,11 @@ use crate::{
         token::Origin,
     },
     store::{Abort, Connection, Done, Mutation, Session, Store, StoreError},
-    view::View,
+    view::{Era, View},
 };
+
+/// How long whatever one request reads may take: half of the time that it has.
+const READ_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The service, shared by all that serve it.
 #[derive(Clone)]
@@ -120,9 +123,21 @@ impl Service {
         Ok(done)
     }
 
+    /// Reads, and gives up while its caller can still be told so: a connection may have gone silent.
+    async fn reading<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let read = tokio::time::timeout(READ_PATIENCE, read).await;
+        read.unwrap_or_else(|_| Err(Abort::Silent(READ_PATIENCE).into()))
+    }
+
     /// The token that asks for the page after this cursor.
     pub fn page_token(&self, filter: &str, cursor: &str) -> String {
         page::seal(&self.rules().ring, filter, cursor)
+    }
+
+    /// The same, and the era of the view that they are of: one that has ended where they have.
+    fn rules_of_era(&self) -> (Era, Arc<Rules>) {
+        let era = self.0.view.era();
+        (era, self.rules())
     }
 
     /// The rules to answer a request under: taken once, when it begins.

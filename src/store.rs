@@ -14,9 +14,11 @@ mod line;
 mod lock;
 mod migration;
 mod mutate;
+mod pool;
 mod probe;
 mod staleness;
 mod tokens;
+mod turns;
 mod vitals;
 
 pub use connect::{
@@ -36,7 +38,6 @@ use std::sync::{
 };
 
 use sea_orm::{DatabaseConnection, DatabaseTransaction};
-use tokio::sync::Semaphore;
 
 use crate::domain::{
     database_url::Backend,
@@ -55,7 +56,7 @@ pub struct Store {
     backend: Backend,
     clock: Clock,
     /// Of mutations, each of which has one until its end.
-    places: Arc<Semaphore>,
+    turns: Arc<turns::Turns>,
     /// The newest revision that was read or written here.
     head: Arc<AtomicI64>,
     /// Called with each change that was committed.

@@ -17,16 +17,16 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
     time::{Instant, timeout_at},
 };
 
 use self::{
     age::BootTime,
     counters::Counters,
-    fills::{Fills, Wanted},
+    fills::{Asker, Fills, Sought, Wanted},
     follower::{Followed, Follower},
-    memory::{Admission, Gathered, Memory},
+    memory::{Gathered, Memory},
 };
 use crate::{
     domain::{
@@ -42,11 +42,14 @@ use crate::{
     store::{Store, listen},
 };
 
-pub use self::counters::Vitals;
+pub use self::{counters::Vitals, memory::Era};
 
 /// Connections for what is missing. Few: they are needed only until it is there.
-const POSTGRES_FILLERS: usize = 8;
+const POSTGRES_FILLERS: usize = 7;
 const SQLITE_FILLERS: usize = 4;
+/// One for either lane. An embedded database has no other processor than those that decisions are made on: with more
+/// readers than cores nothing else would be done.
+const LEAST_FILLERS: usize = 2;
 /// How often what was read is found out of date before the caller is told to try again.
 const FILL_ATTEMPTS: usize = 8;
 /// How long a change that changed nothing waits for the view.
@@ -99,7 +102,8 @@ struct Parts {
 pub struct Following {
     stop: watch::Sender<bool>,
     follower: JoinHandle<()>,
-    listener: JoinHandle<()>,
+    /// Ended with this, whatever ends it.
+    listener: JoinSet<()>,
     view: View,
 }
 
@@ -113,6 +117,10 @@ pub struct Lookup<'a> {
     pub caller: &'a CallerName,
     /// A change that must have been seen.
     pub min_revision: Option<RevisionName>,
+    /// When the call began: it waits no longer than it may from then on.
+    pub began: Instant,
+    /// As [`View::era`] told before the ring was taken.
+    pub era: Era,
 }
 
 /// What is known of a token, all of one position of the feed.
@@ -129,7 +137,10 @@ impl View {
     pub fn new(store: &Store, settings: &Settings, clock: &Clock) -> Result<Self, Error> {
         let connections = match settings.url.backend() {
             Backend::Postgres => POSTGRES_FILLERS,
-            Backend::Sqlite => SQLITE_FILLERS,
+            Backend::Sqlite => {
+                let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+                cores.clamp(LEAST_FILLERS, SQLITE_FILLERS)
+            }
         };
         let counters = Arc::new(Counters::default());
         let line = store.line(&settings.url);
@@ -138,16 +149,18 @@ impl View {
             tracing::error!(error = %error, "the system's random generator failed");
             Error::Unavailable
         })?;
-        let fills = Fills::new(
-            move || line.another(),
-            connections,
-            times,
-            clock.clone(),
+        let memory = Arc::new(memory);
+        let followed = Arc::new(Followed::new(settings.staleness_bound));
+        let shared = (
+            Arc::clone(&memory),
+            Arc::clone(&followed),
             Arc::clone(&counters),
         );
+        let new_line = move || line.another();
+        let fills = Fills::new(new_line, connections, times, clock.clone(), shared);
         Ok(Self(Arc::new(Parts {
-            memory: Arc::new(memory),
-            followed: Arc::new(Followed::new(settings.staleness_bound)),
+            memory,
+            followed,
             fills: Arc::new(fills),
             counters,
             known: std::sync::Mutex::default(),
@@ -175,13 +188,20 @@ impl View {
         follower.step().await?;
         let (stop, stopped) = watch::channel(false);
         let followed = Arc::clone(&self.0.followed);
-        let nudged = listen(settings.direct_url.clone(), move || followed.nudge());
+        let mut listener = JoinSet::new();
+        let url = settings.direct_url.clone();
+        listener.spawn(listen(url, move || followed.nudge()));
         Ok(Following {
             stop,
             follower: tokio::spawn(follower.run(stopped)),
-            listener: tokio::spawn(nudged),
+            listener,
             view: self.clone(),
         })
+    }
+
+    /// To be asked before the rules of a lookup are taken.
+    pub fn era(&self) -> Era {
+        self.0.memory.era()
     }
 
     /// What memory knows of a token by now, if it knows enough and is young enough.
@@ -203,7 +223,7 @@ impl View {
     /// where the view is too old, and gives up rather than answer from one that is.
     pub async fn look_up(&self, lookup: &Lookup<'_>) -> Result<Seen, Error> {
         let key = self.0.memory.keys().secret(lookup.secret);
-        let deadline = Instant::now() + self.0.patience;
+        let deadline = lookup.began + self.0.patience;
         match timeout_at(deadline, self.look_further(key, lookup)).await {
             Ok(outcome) => outcome.map(Into::into),
             Err(_) => {
@@ -221,7 +241,7 @@ impl View {
                 self.0.followed.read_after(BootTime::now()).await;
             }
             if let Some(name) = lookup.min_revision
-                && !self.has_seen(name, lookup.caller, began).await?
+                && !self.has_seen(name, lookup.asker(), began).await?
             {
                 return Err(Error::RevisionUnknown {
                     revision: name.to_string(),
@@ -239,32 +259,18 @@ impl View {
                 return Err(Error::Unavailable);
             }
             self.0.counters.misses.count();
-            if let Some(gathered) = self.fill(key, lookup).await?
+            let wanted = Wanted {
+                sought: Sought {
+                    key,
+                    era: lookup.era,
+                },
+                digests: lookup.ring.digests(lookup.secret),
+                asker: lookup.asker(),
+            };
+            if let Some(gathered) = self.0.fills.fetch(wanted).await?
                 && self.is_young(gathered.as_of)
             {
                 return Ok(gathered);
-            }
-        }
-    }
-
-    /// Reads what is missing. None: it was out of date before it could be used.
-    async fn fill(&self, key: key::Key, lookup: &Lookup<'_>) -> Result<Option<Gathered>, Error> {
-        let wanted = Wanted {
-            key,
-            digests: lookup.ring.digests(lookup.secret),
-            caller: lookup.caller,
-            epoch: self.0.memory.epoch(),
-        };
-        let fill = self.0.fills.fetch(wanted).await?;
-        loop {
-            let memory = &self.0.memory;
-            match memory.admit(key, &fill.read, &fill.presentation) {
-                Admission::Gathered(gathered) => return Ok(Some(gathered)),
-                Admission::Ahead => self.0.followed.read_after(BootTime::now()).await,
-                Admission::Stale => {
-                    self.0.counters.fills_stale.count();
-                    return Ok(None);
-                }
             }
         }
     }
@@ -273,7 +279,7 @@ impl View {
     async fn has_seen(
         &self,
         name: RevisionName,
-        caller: &CallerName,
+        asker: Asker<'_>,
         began: BootTime,
     ) -> Result<bool, Error> {
         loop {
@@ -283,7 +289,7 @@ impl View {
             let has_passed = position.is_some_and(|position| position.number >= name.number);
             match (has_passed, passed) {
                 (true, Some(revision)) if name.names(&revision) => return Ok(true),
-                (true, None) if self.is_known(name, caller).await? => return Ok(true),
+                (true, None) if self.is_known(name, asker).await? => return Ok(true),
                 _ if is_fresh => return Ok(false),
                 _ => self.0.followed.read_after(began).await,
             }
@@ -291,7 +297,7 @@ impl View {
     }
 
     /// Whether a change that the view no longer remembers is in the database.
-    async fn is_known(&self, name: RevisionName, caller: &CallerName) -> Result<bool, Error> {
+    async fn is_known(&self, name: RevisionName, asker: Asker<'_>) -> Result<bool, Error> {
         let known = || {
             let known = self.0.known.lock();
             known.unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -300,7 +306,7 @@ impl View {
             return Ok(true);
         }
         let epoch = self.0.memory.epoch();
-        let is_known = self.0.fills.knows(name, caller).await?;
+        let is_known = self.0.fills.knows(name, asker).await?;
         // Not of a feed that is no longer followed.
         if is_known && self.0.memory.epoch() == epoch {
             let mut known = known();
@@ -349,7 +355,7 @@ impl View {
         self.0.followed.nudge();
     }
 
-    /// Forgets what was read under other rules.
+    /// Forgets what was read under other rules, after these have been replaced.
     pub fn clear(&self) {
         self.0.memory.clear();
     }
@@ -359,6 +365,15 @@ impl View {
         let as_of = self.0.memory.as_of();
         let age = (as_of > BootTime::NEVER).then(|| BootTime::now().since(as_of));
         self.0.counters.vitals(age, self.0.memory.len())
+    }
+}
+
+impl Lookup<'_> {
+    fn asker(&self) -> Asker<'_> {
+        Asker {
+            caller: self.caller,
+            began: self.began,
+        }
     }
 }
 
@@ -374,11 +389,10 @@ impl From<Gathered> for Seen {
 
 impl Following {
     /// Stops, and closes the connections.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.stop.send_replace(true);
-        self.listener.abort();
+        self.listener.shutdown().await;
         self.follower.await.ok();
-        self.listener.await.ok();
         self.view.0.fills.close().await;
     }
 }

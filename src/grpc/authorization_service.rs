@@ -2,10 +2,11 @@
 
 mod parse;
 
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
-use super::{Api, render};
+use super::{Api, guard::began, render};
 use crate::{
     domain::caller::{Caller, Grant},
     pb::{
@@ -18,13 +19,14 @@ use crate::{
 
 fn presentation<'a>(
     token: &'a str,
-    caller: &'a Caller,
+    (caller, began): (&'a Caller, Instant),
     context: &parse::Context,
 ) -> Presentation<'a> {
     Presentation {
         token,
         caller: &caller.name,
         min_revision: context.min_revision,
+        began,
     }
 }
 
@@ -35,9 +37,10 @@ impl AuthorizationService for Api {
         request: Request<AuthorizeRequest>,
     ) -> Result<Response<AuthorizeResponse>, Status> {
         let caller = self.gate.admit(&request, &[Grant::Authorize])?;
+        let began = began(request.extensions());
         let explain = request.get_ref().explain;
         let (token, ask, context) = parse::one(request.into_inner())?;
-        let presentation = presentation(&token, &caller, &context);
+        let presentation = presentation(&token, (&caller, began), &context);
         let verdict = self.service.authorize(presentation, &ask, explain).await?;
         self.tell_decision(verdict.decision);
         Ok(Response::new(render::verdict(verdict)))
@@ -48,8 +51,9 @@ impl AuthorizationService for Api {
         request: Request<BatchAuthorizeRequest>,
     ) -> Result<Response<BatchAuthorizeResponse>, Status> {
         let caller = self.gate.admit(&request, &[Grant::Authorize])?;
+        let began = began(request.extensions());
         let (token, asks, mode, context) = parse::batch(request.into_inner())?;
-        let presentation = presentation(&token, &caller, &context);
+        let presentation = presentation(&token, (&caller, began), &context);
         let verdict = self
             .service
             .batch_authorize(presentation, &asks, mode)
@@ -65,10 +69,11 @@ impl AuthorizationService for Api {
         request: Request<ListPermissionsRequest>,
     ) -> Result<Response<ListPermissionsResponse>, Status> {
         let caller = self.gate.admit(&request, &[Grant::Authorize])?;
+        let began = began(request.extensions());
         let request = request.into_inner();
         let token = Zeroizing::new(request.token);
         let context = parse::context(request.context)?;
-        let presentation = presentation(&token, &caller, &context);
+        let presentation = presentation(&token, (&caller, began), &context);
         let found = self
             .service
             .list_permissions(presentation, &context.circumstances)

@@ -12,8 +12,11 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, Request, Response};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::{Code, Status, body::Body};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+use tonic::{Code, Extensions, Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
@@ -58,6 +61,16 @@ impl Default for CallLimits {
 /// How tonic tells in which ways a message may be compressed.
 const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// When a call began, from which its deadline counts, also for whoever has to end before it.
+#[derive(Clone, Copy)]
+struct Began(Instant);
+
+/// When the call with these extensions began.
+pub(super) fn began(extensions: &Extensions) -> Instant {
+    let began = extensions.get::<Began>();
+    began.map_or_else(Instant::now, |began| began.0)
+}
 
 /// Adds the guard to a service.
 #[derive(Clone)]
@@ -149,17 +162,19 @@ where
             return Box::pin(ready(Ok(answer(error))));
         };
         let deadline = limit.min(asked_for(request.headers()).unwrap_or(limit));
+        let began = Instant::now();
+        request.extensions_mut().insert(Began(began));
         let call = self.inner.call(request);
-        Box::pin(run(call, deadline, place))
+        Box::pin(run(call, (began, deadline), place))
     }
 }
 
 async fn run<E>(
     call: impl Future<Output = Result<Response<Body>, E>>,
-    deadline: Duration,
+    (began, deadline): (Instant, Duration),
     _place: OwnedSemaphorePermit,
 ) -> Result<Response<Body>, E> {
-    match tokio::time::timeout(deadline, call).await {
+    match tokio::time::timeout_at(began + deadline, call).await {
         Ok(answered) => answered.map(translate),
         Err(_) => Ok(answer(Error::DeadlineExceeded { deadline })),
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::{Rules, Service};
 use crate::{
     domain::{
@@ -15,7 +17,7 @@ use crate::{
         policy::Reach,
         time::Timestamp,
     },
-    view::{Lookup, Seen},
+    view::{Era, Lookup, Seen},
 };
 
 /// Who presented what to whom.
@@ -26,6 +28,8 @@ pub struct Presentation<'a> {
     pub caller: &'a CallerName,
     /// A change that must have been seen.
     pub min_revision: Option<RevisionName>,
+    /// When the call began, whose deadline counts from then on.
+    pub began: Instant,
 }
 
 /// A decision with what its caller may know.
@@ -80,10 +84,12 @@ impl Service {
         ask: &Ask,
         with_explanation: bool,
     ) -> Result<Verdict, Error> {
-        let rules = self.rules();
+        let (era, rules) = self.rules_of_era();
         let policy = &rules.policy;
         let decide = |presented: &Presented, now| decide(policy, presented, ask, now);
-        let (decision, seen) = self.answer_from_view(&rules, &presentation, decide).await?;
+        let (decision, seen) = self
+            .answer_from_view((era, &rules), &presentation, decide)
+            .await?;
         let reason = match decision {
             Decision::Allow(_) => None,
             Decision::Deny(reason) => Some(reason),
@@ -112,10 +118,12 @@ impl Service {
         asks: &[Ask],
         mode: BatchMode,
     ) -> Result<BatchVerdict, Error> {
-        let rules = self.rules();
+        let (era, rules) = self.rules_of_era();
         let decide =
             |presented: &Presented, now| decide_batch(&rules.policy, presented, asks, mode, now);
-        let (decisions, seen) = self.answer_from_view(&rules, &presentation, decide).await?;
+        let (decisions, seen) = self
+            .answer_from_view((era, &rules), &presentation, decide)
+            .await?;
         // Whether the token is good is the same for all of them.
         let reason = decisions
             .iter()
@@ -139,14 +147,15 @@ impl Service {
         presentation: Presentation<'_>,
         circumstances: &Circumstances,
     ) -> Result<Permissions, Error> {
-        let rules = self.rules();
+        let (era, rules) = self.rules_of_era();
         let list = |presented: &Presented, now| {
             let found = permissions(&rules.policy, presented, circumstances, now)?;
             let owned = |(action, reach): (&str, Reach)| (action.to_owned(), reach);
             Ok(found.into_iter().map(owned).collect())
         };
-        let (permissions, seen): (Result<Vec<_>, _>, _) =
-            self.answer_from_view(&rules, &presentation, list).await?;
+        let (permissions, seen): (Result<Vec<_>, _>, _) = self
+            .answer_from_view((era, &rules), &presentation, list)
+            .await?;
         let seen = self.take(seen, permissions.as_ref().err().copied());
         Ok(Permissions {
             permissions,
@@ -158,7 +167,7 @@ impl Service {
     /// Answers from what is known of what was presented. A malformed token is not looked up at all.
     async fn answer_from_view<T>(
         &self,
-        rules: &Rules,
+        (era, rules): (Era, &Rules),
         presentation: &Presentation<'_>,
         answer: impl Fn(&Presented, Timestamp) -> T,
     ) -> Result<(T, Option<Seen>), Error> {
@@ -170,6 +179,8 @@ impl Service {
             ring: &rules.ring,
             caller: presentation.caller,
             min_revision: presentation.min_revision,
+            began: presentation.began,
+            era,
         };
         loop {
             // What memory knows is answered at once. The rest is boxed, so that its state is not carried along with every call.

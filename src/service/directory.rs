@@ -16,13 +16,19 @@ use crate::domain::{
 impl Service {
     /// The workspace, dead or alive.
     pub async fn get_workspace(&self, id: &WorkspaceId) -> Result<Workspace, Error> {
-        let found = self.0.store.read().find_workspace(id).await?;
+        let session = self.0.store.read();
+        let found = self
+            .reading(async { Ok(session.find_workspace(id).await?) })
+            .await?;
         found.ok_or_else(|| workspace_not_found(id))
     }
 
     /// The member, dead or alive.
     pub async fn get_member(&self, key: &MemberKey) -> Result<Member, Error> {
-        let found = self.0.store.read().find_member(key).await?;
+        let session = self.0.store.read();
+        let found = self
+            .reading(async { Ok(session.find_member(key).await?) })
+            .await?;
         found.ok_or_else(|| member_not_found(key))
     }
 
@@ -31,9 +37,8 @@ impl Service {
         let filter = "workspaces".to_owned();
         let after = self.cursor(&filter, &page)?;
         let session = self.0.store.read();
-        let found = session
-            .list_workspaces(after.as_deref(), page.size + 1)
-            .await?;
+        let workspaces = session.list_workspaces(after.as_deref(), page.size + 1);
+        let found = self.reading(async { Ok(workspaces.await?) }).await?;
         Ok(Page::cut(found, page.size, filter))
     }
 
@@ -47,9 +52,8 @@ impl Service {
         let after = self.cursor(&filter, &page)?;
         self.get_workspace(workspace_id).await?;
         let session = self.0.store.read();
-        let found = session
-            .list_members(workspace_id, after.as_deref(), page.size + 1)
-            .await?;
+        let members = session.list_members(workspace_id, after.as_deref(), page.size + 1);
+        let found = self.reading(async { Ok(members.await?) }).await?;
         Ok(Page::cut(found, page.size, filter))
     }
 }

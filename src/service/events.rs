@@ -23,9 +23,8 @@ impl Service {
             .cursor(&filter, &page)?
             .and_then(|cursor| cursor.parse().ok());
         let session = self.0.store.read();
-        let found = session
-            .list_events(workspace_id.as_ref(), below, page.size + 1)
-            .await?;
+        let events = session.list_events(workspace_id.as_ref(), below, page.size + 1);
+        let found = self.reading(async { Ok(events.await?) }).await?;
         Ok(Page::cut(found, page.size, filter))
     }
 }

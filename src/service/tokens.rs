@@ -64,6 +64,14 @@ impl Service {
         origin: &Origin,
         target: &TokenTarget,
     ) -> Result<Option<TokenRecord>, Error> {
+        self.reading(self.find_token(origin, target)).await
+    }
+
+    async fn find_token(
+        &self,
+        origin: &Origin,
+        target: &TokenTarget,
+    ) -> Result<Option<TokenRecord>, Error> {
         let rules = self.rules();
         let now = self.0.clock.now();
         let session = self.0.store.read();
@@ -86,6 +94,10 @@ impl Service {
 
     /// A page of tokens, newest first.
     pub async fn list_tokens(&self, request: ListRequest) -> Result<Page<TokenRecord>, Error> {
+        self.reading(self.find_tokens(request)).await
+    }
+
+    async fn find_tokens(&self, request: ListRequest) -> Result<Page<TokenRecord>, Error> {
         let session = self.0.store.read();
         let not_found = || match &request.member_id {
             Some(member_id) => member_not_found(&MemberKey {

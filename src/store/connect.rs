@@ -2,17 +2,16 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, RuntimeErr,
-    Statement,
-    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 use sea_orm_migration::MigratorTrait;
-use tokio::sync::Semaphore;
 
 use super::{
-    Abort, Session, Store, lock::FileLock, migration::Migrator, mutate::MAX_MUTATIONS, probe,
-    staleness,
+    Abort, Session, Store,
+    lock::FileLock,
+    migration::Migrator,
+    pool::{connect, pool},
+    probe, staleness,
+    turns::Turns,
 };
 use crate::domain::{
     database_url::{Backend, DatabaseUrl},
@@ -20,13 +19,12 @@ use crate::domain::{
     time::Clock,
 };
 
-/// Of each pool. There are two, so that decisions do not wait behind mutations that wait for locks.
-pub(super) const MAX_CONNECTIONS: u32 = 10;
-const SQLITE_READERS: u32 = 4;
-/// How long a request waits for a connection before it is answered that it cannot be carried out now.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection idle for longer is asked whether it still works before it is used.
-const TRUSTED_IDLE: Duration = Duration::from_secs(5);
+/// Of queries. Together with those of the view, README tells operators how many a server has.
+pub(super) const READERS: u32 = 5;
+/// Of mutations: a pool of their own, so that nobody who reads waits behind those that wait for locks. An embedded database
+/// has one writer at a time.
+const POSTGRES_WRITERS: u32 = 6;
+const SQLITE_WRITERS: u32 = 1;
 /// The key of the advisory lock under which migrations run: `csn_migr` in ASCII.
 const MIGRATION_LOCK: i64 = 0x6373_6e5f_6d69_6772;
 
@@ -79,26 +77,27 @@ impl Store {
         clock: Clock,
     ) -> Result<Self, StoreError> {
         let fault = |error| StoreError::Database(url.clone(), error);
+        let writers = match url.backend() {
+            Backend::Sqlite => SQLITE_WRITERS,
+            Backend::Postgres => POSTGRES_WRITERS,
+        };
         let (read, write, lock) = match url.backend() {
             Backend::Sqlite => {
                 let lock = lock(url)?;
-                let write = connect(url, 1).await.map_err(fault)?;
+                let write = pool(url, writers).await.map_err(fault)?;
                 Migrator::up(&write, None).await.map_err(fault)?;
-                (
-                    connect(url, SQLITE_READERS).await.map_err(fault)?,
-                    write,
-                    lock,
-                )
+                let read = pool(url, READERS).await.map_err(fault)?;
+                (read, write, lock)
             }
             Backend::Postgres => {
                 // First of all: whatever else fails through such a pooler says nothing of it.
                 probe::check(url).await?;
-                let read = connect(url, MAX_CONNECTIONS).await.map_err(fault)?;
+                let read = pool(url, READERS).await.map_err(fault)?;
                 let pending = Migrator::pending(&read).await.map_err(fault)?;
                 if !pending.is_empty() {
                     return Err(StoreError::Pending(url.clone(), pending));
                 }
-                let write = connect(url, MAX_CONNECTIONS).await.map_err(fault)?;
+                let write = pool(url, writers).await.map_err(fault)?;
                 (read, write, None)
             }
         };
@@ -107,7 +106,7 @@ impl Store {
             write,
             backend: url.backend(),
             clock,
-            places: Arc::new(Semaphore::new(MAX_MUTATIONS)),
+            turns: Arc::new(Turns::new(usize::try_from(writers).unwrap_or(1))),
             head: Arc::default(),
             observer: None,
             on_outcome: None,
@@ -216,41 +215,6 @@ fn lock(url: &DatabaseUrl) -> Result<Option<FileLock>, StoreError> {
         Ok(Some(lock)) => Ok(Some(lock)),
         Ok(None) => Err(StoreError::InUse(url.clone())),
         Err(error) => Err(StoreError::Lock(url.clone(), error)),
-    }
-}
-
-pub(super) async fn connect(
-    url: &DatabaseUrl,
-    connections: u32,
-) -> Result<DatabaseConnection, DbErr> {
-    let mut options = ConnectOptions::new(url.expose());
-    options
-        .max_connections(connections)
-        .connect_timeout(ACQUIRE_TIMEOUT)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        // Statements are never logged: their values are names, and their errors are logged once elsewhere.
-        .sqlx_logging(false)
-        .record_stmt_in_spans(false)
-        .test_before_acquire_if_idle_for(TRUSTED_IDLE)
-        .map_sqlx_sqlite_opts(|options| {
-            options
-                .create_if_missing(true)
-                .journal_mode(SqliteJournalMode::Wal)
-                // With WAL, anything less may lose acknowledged commits when the power fails.
-                .synchronous(SqliteSynchronous::Full)
-                .busy_timeout(ACQUIRE_TIMEOUT)
-        });
-    Database::connect(options).await.map_err(without_address)
-}
-
-/// What sea-orm itself says of an address it cannot use quotes it, password and all.
-fn without_address(error: DbErr) -> DbErr {
-    match error {
-        DbErr::Conn(RuntimeErr::Internal(_)) => {
-            let told = "the address is malformed".to_owned();
-            DbErr::Conn(RuntimeErr::Internal(told))
-        }
-        error => error,
     }
 }
 

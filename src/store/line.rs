@@ -12,7 +12,7 @@ use sea_orm::DatabaseConnection;
 use tokio::time::timeout;
 
 use super::{
-    FeedRead, Presentation, Session, StatementObserver, Store, connect::connect, fault::Abort,
+    FeedRead, Presentation, Session, StatementObserver, Store, fault::Abort, pool::connect,
 };
 use crate::domain::{
     database_url::DatabaseUrl,

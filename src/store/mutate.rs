@@ -19,8 +19,6 @@ use crate::domain::{
     database_url::Backend, error::Error, event::NewEvent, ids::Revision, token::Origin,
 };
 
-/// How many run at once. They go on when their callers give up, so whoever bounds the calls does not bound them.
-pub(super) const MAX_MUTATIONS: usize = 1024;
 /// How often a transaction that lost to another is run before its caller is told to try again.
 const ATTEMPTS: u32 = 5;
 
@@ -79,16 +77,13 @@ pub struct Done<T> {
 }
 
 impl Store {
-    /// Runs a mutation. It has a task of its own: a caller that gives up must not stop it between its commit and whatever
-    /// has to follow.
+    /// Runs a mutation, when it is its turn. From then on it has a task of its own: a caller that gives up must not stop it
+    /// between its commit and whatever has to follow.
     pub async fn mutate<M: Mutation>(&self, mutation: M) -> Result<Done<M::Output>, Error> {
-        let limit = MAX_MUTATIONS;
-        let place = Arc::clone(&self.places)
-            .try_acquire_owned()
-            .map_err(|_| Error::Overloaded { limit })?;
+        let turn = self.turns.take(&mutation.origin().caller).await?;
         let store = self.clone();
         let run = async move {
-            let _place = place;
+            let _turn = turn;
             store.run_to_end(mutation).await
         };
         let run = tokio::spawn(run.instrument(Span::current()));

@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-use super::{StoreError, connect::connect, fault};
+use super::{StoreError, fault, pool::connect};
 use crate::domain::database_url::DatabaseUrl;
 
 /// With other numbers of values, so that one in the other's place is refused. The drivers of both connections call their

@@ -14,7 +14,7 @@ use self::select::{
 };
 use super::{
     Session, Tx,
-    connect::MAX_CONNECTIONS,
+    connect::READERS,
     entity::{actor_column, feed_head, token},
     fault::Abort,
 };
@@ -228,7 +228,7 @@ impl<C: ConnectionTrait> Session<C> {
         loop {
             attempts += 1;
             match self.db.query_one(query).await.map_err(Abort::from) {
-                Err(abort) if abort.is_broken_connection() && attempts <= MAX_CONNECTIONS => {}
+                Err(abort) if abort.is_broken_connection() && attempts <= READERS => {}
                 row => return row,
             }
         }

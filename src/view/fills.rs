@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    hash::{Hash, Hasher},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -13,15 +14,17 @@ use std::{
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 use tracing::Instrument;
 
 use super::{
     age::BootTime,
     counters::Counters,
+    follower::Followed,
     guard::ReadAt,
     key::{BuildKeyHasher, Key},
+    memory::{Admission, Era, Gathered, Memory},
 };
 use crate::{
     domain::{
@@ -32,13 +35,14 @@ use crate::{
         pepper::Digest,
         time::Clock,
     },
-    store::{Abort, Line, Presentation},
+    store::{Line, Presentation},
 };
 
 /// How many secrets may be looked up or wait for it, of one caller's. Past it the database is further behind than anyone
 /// would wait.
 const MAX_FLIGHTS: usize = 1024;
-/// How many unknown secrets a caller may present in a second before its lookups queue in a lane of their own.
+/// How many unknown secrets, or revisions, a caller may present in a second before its lookups queue in a lane of their
+/// own.
 const UNKNOWN_PER_SECOND: u32 = 50;
 
 /// Rows as they were read.
@@ -52,11 +56,30 @@ type Flight = watch::Receiver<Option<Outcome>>;
 
 /// Whose lookup it is, and of what.
 pub(super) struct Wanted<'a> {
-    pub(super) key: Key,
+    pub(super) sought: Sought,
     pub(super) digests: Vec<Digest>,
+    pub(super) asker: Asker<'a>,
+}
+
+/// A secret's key, and the rules under which it is looked up: others make other digests of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sought {
+    pub(super) key: Key,
+    pub(super) era: Era,
+}
+
+impl Hash for Sought {
+    /// There is hardly ever more than one era at a time.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Hash::hash(&self.key, state);
+    }
+}
+
+/// Who asks, and since when it waits.
+#[derive(Clone, Copy)]
+pub(super) struct Asker<'a> {
     pub(super) caller: &'a CallerName,
-    /// The guard's epoch by now.
-    pub(super) epoch: u64,
+    pub(super) began: Instant,
 }
 
 /// What one caller may take of what all have.
@@ -73,7 +96,9 @@ struct Turn<'a> {
 }
 
 pub(super) struct Fills {
-    flights: Mutex<HashMap<Key, Flight, BuildKeyHasher>>,
+    memory: Arc<Memory>,
+    followed: Arc<Followed>,
+    flights: Mutex<HashMap<Sought, Flight, BuildKeyHasher>>,
     /// Idle ones; a new one is made where there is none.
     lines: Mutex<Vec<Line>>,
     new_line: Box<dyn Fn() -> Line + Send + Sync>,
@@ -87,7 +112,7 @@ pub(super) struct Fills {
     shares: Mutex<HashMap<CallerName, Share>>,
     unknown: Limiter<CallerName>,
     clock: Clock,
-    /// How long a lookup waits for its turn.
+    /// How long after a call began its lookup still waits for its turn.
     turn: Duration,
     /// How long the database may take.
     patience: Duration,
@@ -100,10 +125,12 @@ impl Fills {
         connections: usize,
         times: [Duration; 2],
         clock: Clock,
-        counters: Arc<Counters>,
+        (memory, followed, counters): (Arc<Memory>, Arc<Followed>, Arc<Counters>),
     ) -> Self {
         let [turn, patience] = times;
         Self {
+            memory,
+            followed,
             flights: Mutex::default(),
             lines: Mutex::default(),
             new_line: Box::new(new_line),
@@ -133,41 +160,82 @@ impl Fills {
         Ok(())
     }
 
-    /// Reads what is wanted, or joins whoever does already. To be judged before it is used, by each who has it.
-    pub(super) async fn fetch(self: &Arc<Self>, wanted: Wanted<'_>) -> Outcome {
-        let mut flight = self.flight(wanted)?;
+    /// Reads what is wanted, or joins whoever does already, and tells what is right then. None: it was out of date before
+    /// it could be used, or is in memory meanwhile.
+    pub(super) async fn fetch(
+        self: &Arc<Self>,
+        wanted: Wanted<'_>,
+    ) -> Result<Option<Gathered>, Error> {
+        let sought = wanted.sought;
+        let Some(mut flight) = self.flight(wanted)? else {
+            return Ok(None);
+        };
         let landed = flight.wait_for(Option::is_some).await;
         let outcome = landed.ok().and_then(|outcome| outcome.clone());
-        outcome.unwrap_or(Err(Error::Unavailable))
+        let fill = outcome.unwrap_or(Err(Error::Unavailable))?;
+        // Judged by each who has it: who joined late may have come after a change.
+        let admitted = self.admit(sought, &fill).await;
+        if admitted.is_none() {
+            self.counters.fills_stale.count();
+        }
+        Ok(admitted)
     }
 
-    fn flight(self: &Arc<Self>, wanted: Wanted<'_>) -> Result<Flight, Error> {
+    fn flight(self: &Arc<Self>, wanted: Wanted<'_>) -> Result<Option<Flight>, Error> {
+        let Wanted {
+            sought,
+            digests,
+            asker: Asker { caller, began },
+        } = wanted;
         let mut flights = lock(&self.flights);
-        if let Some(flight) = flights.get(&wanted.key) {
-            return Ok(flight.clone());
+        if let Some(flight) = flights.get(&sought) {
+            return Ok(Some(flight.clone()));
         }
-        let place = self.with_share(wanted.caller, |share| Arc::clone(&share.flights));
-        let Ok(place) = place.try_acquire_owned() else {
-            return Err(self.overloaded());
-        };
+        // One may have landed since memory was asked.
+        if self.memory.gather(&sought.key).is_some() {
+            return Ok(None);
+        }
+        let place = self.place(caller)?;
         let (land, flight) = watch::channel(None);
-        flights.insert(wanted.key, flight.clone());
+        flights.insert(sought, flight.clone());
         drop(flights);
-        let (fills, key) = (Arc::clone(self), wanted.key);
-        let (digests, caller, epoch) = (wanted.digests, wanted.caller.clone(), wanted.epoch);
+        let (fills, caller) = (Arc::clone(self), caller.clone());
         // A task of its own: who asked first may give up, and the others still wait.
         let fly = async move {
-            let outcome = fills.read(&digests, &caller, epoch).await;
-            lock(&fills.flights).remove(&key);
+            let asker = Asker {
+                caller: &caller,
+                began,
+            };
+            let outcome = fills.read(&digests, asker).await;
+            if let Ok(fill) = &outcome {
+                // While it can still be joined: who comes later finds it in memory.
+                let admitted = timeout(fills.patience, fills.admit(sought, fill)).await;
+                drop(admitted);
+            }
+            lock(&fills.flights).remove(&sought);
             drop(place);
             land.send_replace(Some(outcome));
         };
         tokio::spawn(fly.in_current_span());
-        Ok(flight)
+        Ok(Some(flight))
     }
 
-    async fn read(&self, digests: &[Digest], caller: &CallerName, epoch: u64) -> Outcome {
-        let _turn = self.turn(caller).await?;
+    /// Takes in what was read, once the view has come as far. None: it is out of date.
+    async fn admit(&self, sought: Sought, fill: &Fill) -> Option<Gathered> {
+        let Sought { key, era } = sought;
+        loop {
+            match self.memory.admit(key, era, &fill.read, &fill.presentation) {
+                Admission::Gathered(gathered) => return Some(gathered),
+                Admission::Ahead => self.followed.read_after(BootTime::now()).await,
+                Admission::Stale => return None,
+            }
+        }
+    }
+
+    async fn read(&self, digests: &[Digest], asker: Asker<'_>) -> Outcome {
+        let _turn = self.turn(asker).await?;
+        let caller = asker.caller;
+        let epoch = self.memory.epoch();
         let mut line = self.line();
         // Before the statement: nothing that happens later can be in its answer unseen.
         let sent = BootTime::now();
@@ -181,7 +249,7 @@ impl Fills {
             Presented::Known(_) => self.counters.fills_known.count(),
             Presented::Unknown | Presented::Malformed => {
                 self.counters.fills_unknown.count();
-                self.unknown.admit(caller.clone(), self.clock.now()).ok();
+                self.charge(caller);
             }
         }
         let head = presentation.revision;
@@ -191,20 +259,32 @@ impl Fills {
         }))
     }
 
-    /// Whether a change with this name is in the database.
-    pub(super) async fn knows(
-        &self,
-        name: RevisionName,
-        caller: &CallerName,
-    ) -> Result<bool, Error> {
-        let _turn = self.turn(caller).await?;
+    /// Whether a change with this name is in the database. One that is not counts as an unknown secret does.
+    pub(super) async fn knows(&self, name: RevisionName, asker: Asker<'_>) -> Result<bool, Error> {
+        let _place = self.place(asker.caller)?;
+        let _turn = self.turn(asker).await?;
         let mut line = self.line();
         let answer = line.knows(name, self.patience).await;
         self.put_back(line).await;
-        answer.map_err(Abort::into)
+        let is_known = answer.map_err(Error::from)?;
+        if !is_known {
+            self.charge(asker.caller);
+        }
+        Ok(is_known)
     }
 
-    async fn turn(&self, caller: &CallerName) -> Result<Turn<'_>, Error> {
+    fn charge(&self, caller: &CallerName) {
+        self.unknown.admit(caller.clone(), self.clock.now()).ok();
+    }
+
+    /// One of those that a caller may have look up things or wait for it.
+    fn place(&self, caller: &CallerName) -> Result<OwnedSemaphorePermit, Error> {
+        let places = self.with_share(caller, |share| Arc::clone(&share.flights));
+        places.try_acquire_owned().map_err(|_| self.overloaded())
+    }
+
+    async fn turn(&self, asker: Asker<'_>) -> Result<Turn<'_>, Error> {
+        let Asker { caller, began } = asker;
         let turns = self.with_share(caller, |share| Arc::clone(&share.turns));
         let turn = async {
             let own = turns.acquire_owned().await.ok()?;
@@ -218,7 +298,7 @@ impl Fills {
                 _lane: lane.acquire().await.ok()?,
             })
         };
-        match timeout(self.turn, turn).await {
+        match timeout_at(began + self.turn, turn).await {
             Ok(turn) => turn.ok_or(Error::Unavailable),
             Err(_) => Err(self.overloaded()),
         }

@@ -42,6 +42,11 @@ const GATHER_ATTEMPTS: usize = 64;
 /// The index of token ids grows in parts, each under the guard for a millisecond or two.
 const ID_PARTS: usize = 256;
 
+/// The time from one change of the rules to the next: what was read under other rules than the running ones is not
+/// remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Era(u64);
+
 /// What is known of a secret, all of one position.
 #[derive(Clone)]
 pub(super) struct Gathered {
@@ -70,6 +75,7 @@ pub(super) struct Memory {
     members: Table<MemberEntry>,
     workspaces: Table<Arc<Workspace>>,
     unknown: Table<BootTime>,
+    era: AtomicU64,
     sequence: AtomicU64,
     position: ArcSwapOption<Revision>,
     /// A [`BootTime`]: before it, everything that had happened has been applied.
@@ -106,6 +112,7 @@ impl Memory {
             members: Table::new(capacity),
             workspaces: Table::new(capacity),
             unknown: Table::new(capacity.min(MAX_UNKNOWN)),
+            era: AtomicU64::new(0),
             sequence: AtomicU64::new(0),
             position: ArcSwapOption::empty(),
             as_of: AtomicU64::new(BootTime::NEVER.0),
@@ -131,6 +138,11 @@ impl Memory {
 
     pub(super) fn epoch(&self) -> u64 {
         self.write().guard.epoch()
+    }
+
+    /// To be asked before the rules are taken: then these are of this era or later.
+    pub(super) fn era(&self) -> Era {
+        Era(self.era.load(Ordering::Acquire))
     }
 
     /// How many tokens there are.
@@ -171,8 +183,15 @@ impl Memory {
         }))
     }
 
-    /// Takes in what was read of the secret with this key, if it is right, and tells what is right then.
-    pub(super) fn admit(&self, key: Key, read: &ReadAt, presentation: &Presentation) -> Admission {
+    /// Takes in what was read of the secret with this key, if it is right, and tells what is right then. What was read
+    /// under the rules of another era is right for who began under them, and is not kept.
+    pub(super) fn admit(
+        &self,
+        key: Key,
+        era: Era,
+        read: &ReadAt,
+        presentation: &Presentation,
+    ) -> Admission {
         let presented = &presentation.presented;
         let mut writing = self.write();
         let keys = match presented {
@@ -188,6 +207,7 @@ impl Memory {
             return Admission::Stale;
         };
         match presented {
+            _ if era != self.era() => {}
             Presented::Known(bearer) => self.put(&mut writing, key, bearer),
             Presented::Unknown => drop(self.unknown.insert(key, read.sent)),
             Presented::Malformed => {}
@@ -296,9 +316,10 @@ impl Memory {
         self.forget_all(&mut writing);
     }
 
-    /// Forgets what was read under other rules.
+    /// Forgets what was read under other rules, once those that are to be kept to are in force.
     pub(super) fn clear(&self) {
         let mut writing = self.write();
+        self.era.fetch_add(1, Ordering::Release);
         let position = writing.guard.position();
         self.forget(&mut writing, position, BootTime::now());
     }

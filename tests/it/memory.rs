@@ -1,9 +1,13 @@
 //! What a replica's memory promises: decisions without the database while it is fresh, none when it is not, and nobody kept
 //! waiting by what somebody else lacks.
 
+mod abandoned;
+mod eras;
 mod outage;
+mod overload;
 mod pooler;
 mod revisions;
+mod silent;
 mod starving;
 mod waiting;
 mod warm;

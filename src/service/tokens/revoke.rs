@@ -61,7 +61,10 @@ impl Service {
             return Ok(());
         }
         // After the commit: whoever could have used a longer bound on what was there before has read it by now.
-        let bound = self.0.store.read().longest_staleness().await?;
+        let session = self.0.store.read();
+        let bound = self
+            .reading(async { Ok(session.longest_staleness().await?) })
+            .await?;
         tokio::time::sleep(bound).await;
         Ok(())
     }

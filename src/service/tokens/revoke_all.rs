@@ -46,7 +46,8 @@ impl Service {
     pub async fn count_live_tokens(&self, workspace_id: &WorkspaceId) -> Result<u64, Error> {
         let now = self.0.clock.now();
         let session = self.0.store.read();
-        Ok(session.count_live_tokens_of(workspace_id, now).await?)
+        let count = session.count_live_tokens_of(workspace_id, now);
+        self.reading(async { Ok(count.await?) }).await
     }
 }
 

@@ -10,6 +10,7 @@ use countersign::{
     pb::{Outcome, resource::Owner},
     server::Limits,
 };
+use prost::Message;
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -20,7 +21,7 @@ use crate::support::{
     database::{Backend, TestDatabase},
     server::{PLATFORM, Setup},
     status::assert_status,
-    wire::Wire,
+    wire::{DATA, END_STREAM, Wire},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,6 +69,50 @@ async fn the_deadline_is_the_callers_where_that_is_shorter_and_ours_where_it_is_
     let metrics = server.metrics_address();
     wait_until_ended(metrics, AUTHORIZE, "DEADLINE_EXCEEDED", 6).await;
     wait_until_ended(metrics, ISSUE, "DEADLINE_EXCEEDED", 5).await;
+}
+
+/// Its message may take its time, or the server to read it: then less is left to wait for the database.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_is_told_why_in_time_however_late_its_message_comes() {
+    let Some(database) = TestDatabase::create(Backend::Postgres).await else {
+        return;
+    };
+    let deadline = Duration::from_secs(2);
+    let limits = Limits {
+        calls: CallLimits {
+            decision_deadline: deadline,
+            ..CallLimits::default()
+        },
+        ..Limits::default()
+    };
+    let setup = Setup {
+        limits,
+        ..Setup::default()
+    };
+    let server = setup.start(&database).await;
+    let client = server.client(PLATFORM);
+    client.create_workspace("acme").await;
+    client.put_member("acme", "max", "member").await;
+    let secret = client.issue("acme", "max", "deploy", None).await.secret;
+    let connection = database.connect().await;
+    let held = connection.begin().await.expect("a transaction");
+    let lock = "LOCK TABLE token IN ACCESS EXCLUSIVE MODE";
+    let locked = held.execute_unprepared(lock).await;
+    locked.expect("the table is locked");
+
+    let mut wire = Wire::connect(server.address()).await;
+    wire.call(1, AUTHORIZE, &[]).await;
+    tokio::time::sleep(deadline / 2).await;
+    let request = authorize_request(&secret, "bookings.read", "", Some(Owner::Bearer(true)));
+    let mut message = vec![0];
+    let length = u32::try_from(request.encoded_len()).expect("it is short");
+    message.extend(length.to_be_bytes());
+    request.encode(&mut message).expect("a vector grows");
+    wire.send(DATA, END_STREAM, 1, &message).await;
+    wire.until(|frame| frame.ends(1)).await;
+    let metrics = server.metrics_address();
+    wait_until_ended(metrics, AUTHORIZE, "UNAVAILABLE", 1).await;
+    held.rollback().await.expect("the table is free");
 }
 
 fn must_be_late(status: &Status, deadline: &str) {

@@ -8,12 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use countersign::pb::DenyReason;
+use countersign::pb::{Context, DenyReason};
 use tokio::{sync::Mutex, task::JoinSet, time::sleep};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::{allows, another_connection, ask, decisions_within, is_allowed, issue, until, warm};
+use super::{
+    allows, another_connection, ask, decisions_within, is_allowed, issue, question, until, warm,
+};
 use crate::support::{
     call::unknown_secret,
     client::Client,
@@ -43,6 +45,11 @@ const FOR_NOW: [(Code, &str); 2] = [
 /// These tests fill the machine: together they would show how it is with less of one.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 const COLD: usize = 100;
+/// How many unknown ones a caller may ask for in a second.
+const BUDGET: usize = 50;
+/// So few that the connections of a caller suffice for them, and one does not.
+const FEW: usize = 60;
+const VERY_SLOW: Duration = Duration::from_millis(50);
 
 async fn held_tokens(server: &TestServer) -> f64 {
     let scrape = Scrape::of(server.metrics_address()).await;
@@ -317,6 +324,55 @@ async fn a_flood_before_a_slow_database_leaves_other_callers_their_turns() {
     let [denied, refused] = flood.end().await;
     time.abort();
     println!("{denied} denied, {refused} refused; the slowest cold decision took {slowest:?}");
+}
+
+/// Nobody need ask the database for them more often than for unknown tokens.
+#[tokio::test(flavor = "multi_thread")]
+async fn revisions_that_nobody_made_count_as_invented_tokens_do() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let Some(database) = TestDatabase::create(Backend::Postgres).await else {
+        return;
+    };
+    let before = TestServer::start(&database).await;
+    let cold = issue(&before.client(PLATFORM), 2 * FEW).await;
+    before.stop().await.expect("it ends well");
+    let proxy = Proxy::start(database.address(), Mode::Pass).await;
+    let setup = Setup {
+        database_url: Some(database.through(proxy.address()).url().to_owned()),
+        database_direct_url: Some(database.url().to_owned()),
+        limits: decisions_within(Duration::from_secs(10)),
+        ..Setup::default()
+    };
+    let server = setup.start(&database).await;
+    let asking = server.client(BOOKINGS);
+    for number in 0..BUDGET + 1 {
+        // Of a position that it no longer remembers.
+        let mut request = question(&cold[0]);
+        request.context = Some(Context {
+            min_revision: format!("1-{number:016x}"),
+            ..Default::default()
+        });
+        let answer = asking.authorization.clone().authorize(request).await;
+        let status = answer.expect_err("nobody made it");
+        let code = Code::FailedPrecondition;
+        assert_status(&status, code, "REVISION_UNKNOWN", None);
+    }
+    // Of the two callers only this one has but one connection at a time now, which is too slow for all of these.
+    proxy.set(Mode::Delay(VERY_SLOW));
+    let mut refused = [0; 2];
+    let mut calls = JoinSet::new();
+    for (number, secret) in cold.into_iter().enumerate() {
+        let caller = number % 2;
+        let client = server.client([BOOKINGS, PLATFORM][caller]);
+        calls.spawn(async move { (caller, ask(&client, &secret).await) });
+    }
+    for (caller, answer) in calls.join_all().await {
+        if let Err(status) = answer {
+            must_be_for_now(&status, &FOR_NOW[1..]);
+            refused[caller] += 1;
+        }
+    }
+    assert!(refused[0] > 0 && refused[1] == 0, "{refused:?}");
 }
 
 on_both![a_flood_of_invented_tokens_starves_no_other_caller];

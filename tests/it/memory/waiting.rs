@@ -13,6 +13,7 @@ use countersign::{
     pb::{RevokeTokenRequest, RevokeTokensRequest, revoke_token_request::Target},
     store,
 };
+use sea_orm::ConnectionTrait;
 use tokio::task::JoinSet;
 
 use super::{BOUND, WORKSPACE, another_connection, ask, issue, member, warm};
@@ -27,6 +28,8 @@ const TOKENS: usize = 6;
 const HAMMERS_PER_TOKEN: usize = 2;
 /// How much longer than it must a wait may take on a busy machine.
 const LEEWAY: Duration = Duration::from_secs(2);
+/// For how many milliseconds a lowered bound may be unknown to somebody.
+const SETTLED: i64 = 30_000;
 
 fn by_id(token_id: &str) -> RevokeTokenRequest {
     RevokeTokenRequest {
@@ -240,6 +243,18 @@ async fn a_revocation_waits_for_the_bound_in_the_database_and_for_one_that_was_l
         revoke_another(&client, "raised again").await,
         millis(2500),
         "raised again",
+    );
+    // Lowered, and that long enough ago for everybody to have heard of it.
+    migrate(&database, "20s").await;
+    migrate(&database, "1s").await;
+    let connection = database.connect().await;
+    let aged = format!("UPDATE staleness_bound SET changed_at = changed_at - {SETTLED}");
+    let aged = connection.execute_unprepared(&aged).await;
+    assert_eq!(aged.expect("the row is there").rows_affected(), 1);
+    must_be_about(
+        revoke_another(&client, "settled").await,
+        millis(1000),
+        "settled",
     );
 }
 

@@ -1,6 +1,13 @@
 //! A TCP proxy before the database, which stalls, passes, delays or cuts.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -24,6 +31,8 @@ pub(crate) enum Mode {
     Uneven(Duration, u64),
     /// They are cut, and new ones are refused service.
     Cut,
+    /// Those that there are, up to this number, are heard and answered no more. New ones reach the database.
+    Silent(u64),
     /// They are cut when so many bytes more went one way.
     CutAfter(usize),
 }
@@ -32,6 +41,7 @@ pub(crate) enum Mode {
 pub(crate) struct Proxy {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
+    connections: Arc<AtomicU64>,
 }
 
 impl Proxy {
@@ -41,14 +51,19 @@ impl Proxy {
         let listener = listener.expect("a free port");
         let address = listener.local_addr().expect("a bound port");
         let (mode, modes) = watch::channel(mode);
+        let connections = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&connections);
         tokio::spawn(async move {
-            let mut connection = 0;
             while let Ok((client, _)) = listener.accept().await {
-                connection += 1;
+                let connection = counted.fetch_add(1, Ordering::SeqCst) + 1;
                 tokio::spawn(relay(client, upstream, modes.clone(), connection));
             }
         });
-        Self { address, mode }
+        Self {
+            address,
+            mode,
+            connections,
+        }
     }
 
     /// Where it listens.
@@ -59,6 +74,11 @@ impl Proxy {
     /// Changes what becomes of connections.
     pub(crate) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
+    }
+
+    /// Makes all that there are silent.
+    pub(crate) fn silence(&self) {
+        self.set(Mode::Silent(self.connections.load(Ordering::SeqCst)));
     }
 
     /// The same where they are in this mode now. False: they are not.
@@ -124,6 +144,7 @@ async fn pump(
         };
         let mut is_last = false;
         match mode {
+            Mode::Silent(last) if connection <= last => std::future::pending().await,
             Mode::Delay(delay) => sleep(delay).await,
             Mode::Uneven(delay, which) if is_slow(connection, which) => sleep(delay).await,
             Mode::CutAfter(limit) if counted > limit => {

@@ -269,6 +269,13 @@ impl TestServer {
         is_applied.await.expect("the server tells")
     }
 
+    /// Ends it in the middle of whatever it does.
+    pub(crate) async fn abandon(self) {
+        self.task.abort();
+        // It was told to end, and has not ended by itself.
+        self.task.await.expect_err("it is aborted");
+    }
+
     /// Stops it gracefully. Its result, so that a failed start can be looked at.
     pub(crate) async fn stop(self) -> Result<(), StartError> {
         drop(self.stop);

@@ -14,7 +14,8 @@ use super::server::{PLATFORM, key_of};
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long to wait for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
-const END_STREAM: u8 = 1;
+/// The last frame of a call.
+pub(crate) const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
 

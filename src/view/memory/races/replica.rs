@@ -231,7 +231,8 @@ impl Replica {
             return Admission::Stale;
         };
         if self.fault != Some(Fault::NoGuard) {
-            return self.memory.admit(key, &fill.read, &fill.presentation);
+            let era = self.memory.era();
+            return self.memory.admit(key, era, &fill.read, &fill.presentation);
         }
         let mut writing = self.memory.write();
         let Some(revision) = writing.guard.position() else {

@@ -1,0 +1,90 @@
+//! Connections to the database whose other end has gone silent, as behind a firewall that forgot them.
+
+use countersign::pb::{GetWorkspaceRequest, ListMembersRequest};
+use tokio::task::JoinSet;
+use tonic::{Code, Status};
+
+use super::{WORKSPACE, decisions_within, until};
+use crate::support::{
+    client::Client,
+    database::{Backend, TestDatabase},
+    proxy::{Mode, Proxy},
+    server::{PLATFORM, Setup},
+    status::assert_status,
+};
+
+/// More than there are connections to read with.
+const READERS: usize = 20;
+
+async fn read(client: &Client, number: usize) -> Result<(), Status> {
+    let mut directory = client.directory.clone();
+    let workspace_id = WORKSPACE.to_owned();
+    match number % 2 {
+        0 => {
+            let request = GetWorkspaceRequest { workspace_id };
+            directory.get_workspace(request).await.map(drop)
+        }
+        _ => {
+            let request = ListMembersRequest {
+                workspace_id,
+                ..Default::default()
+            };
+            directory.list_members(request).await.map(drop)
+        }
+    }
+}
+
+/// Many at once.
+async fn read_all(client: &Client) -> Vec<Result<(), Status>> {
+    let mut calls = JoinSet::new();
+    for number in 0..READERS {
+        let client = client.clone();
+        calls.spawn(async move { read(&client, number).await });
+    }
+    calls.join_all().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_over_silent_connections_end_in_time_and_later_ones_have_others() {
+    let Some(database) = TestDatabase::create(Backend::Postgres).await else {
+        return;
+    };
+    let proxy = Proxy::start(database.address(), Mode::Pass).await;
+    let setup = Setup {
+        database_url: Some(database.through(proxy.address()).url().to_owned()),
+        database_direct_url: Some(database.url().to_owned()),
+        // Those that are served with.
+        limits: decisions_within(std::time::Duration::from_millis(250)),
+        ..Setup::default()
+    };
+    let server = setup.start(&database).await;
+    let client = server.client(PLATFORM);
+    client.create_workspace(WORKSPACE).await;
+    for answer in read_all(&client).await {
+        answer.expect("the database is there");
+    }
+    proxy.silence();
+    let mut refused = 0;
+    for answer in read_all(&client).await {
+        if let Err(status) = answer {
+            assert_status(&status, Code::Unavailable, "UNAVAILABLE", None);
+            refused += 1;
+        }
+    }
+    assert!(refused > 0, "they were not silent");
+    until("all connections are others", || async {
+        read_all(&client).await.iter().all(Result::is_ok)
+    })
+    .await;
+    // Changes have theirs too.
+    until("changes are made", || async {
+        let id = format!("other{refused}");
+        let request = countersign::pb::CreateWorkspaceRequest {
+            workspace_id: id.clone(),
+            name: id,
+        };
+        let answer = client.directory.clone().create_workspace(request).await;
+        answer.map_or_else(|status| status.code() == Code::AlreadyExists, |_| true)
+    })
+    .await;
+}
