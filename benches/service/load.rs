@@ -98,6 +98,15 @@ impl Load {
         Self((0..connections).map(connect).collect())
     }
 
+    /// So many connections, of callers that have these keys by turns.
+    pub(crate) fn connect_each(address: SocketAddr, keys: &[String], connections: usize) -> Self {
+        let keys = keys.iter().cycle().take(connections);
+        Self(
+            keys.map(|key| Connection::open(address, Some(key)))
+                .collect(),
+        )
+    }
+
     /// Calls for this long. Each connection has its own source, by its number.
     pub(crate) fn run(
         &mut self,

@@ -31,14 +31,16 @@ use tokio::runtime::Runtime;
 type Section = fn(&mut Bench);
 
 /// Every section, in the order of the table.
-const SECTIONS: [(&str, Section); 8] = [
+const SECTIONS: [(&str, Section); 10] = [
     ("micro", sections::micro::run),
     ("warm", sections::warm::run),
     ("telemetry", sections::telemetry::run),
     ("cold", sections::cold::run),
     ("scale", sections::scale::run),
     ("storm", sections::storm::run),
+    ("overload", sections::overload::run),
     ("revocation", sections::revocation::run),
+    ("eviction", sections::eviction::run),
     ("peer", sections::peer::run),
 ];
 /// Where a run of everything leaves its plot.

@@ -1,11 +1,12 @@
 //! The servers under test, each in a process of its own, and what they use of the machine.
 
 use std::{
+    collections::BTreeMap,
     fs,
-    io::{self, BufRead, BufReader, Read},
-    net::SocketAddr,
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{Arc, OnceLock, mpsc},
     thread,
     time::Duration,
 };
@@ -17,18 +18,29 @@ use super::tokens::PEPPER;
 
 /// How many tokens a server keeps in memory, where that is said.
 pub(crate) const CAPACITY_FLAG: &str = "--view-capacity";
-/// The key of the one caller there is.
+/// The key of the first caller.
 pub(crate) const KEY: &str = "csn_key_bench00000000000000000000000000000000000000";
+/// How many callers there are.
+pub(crate) const CALLERS: usize = 4;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What comes before the address in the log.
+/// What comes before the addresses in the log.
 const LISTENS: &str = "gRPC listens on ";
+const MEASURED: &str = "metrics and probes at http://";
+/// What counts answers, by method and code.
+const ANSWERS: &str = "rpc_server_call_duration_seconds_count";
 
 /// A running server, killed when dropped.
 pub(crate) struct Process {
     child: Child,
     pub(crate) address: SocketAddr,
+    metrics: Option<SocketAddr>,
     _folder: TempDir,
+}
+
+/// The key of the caller with this number, of [`CALLERS`].
+pub(crate) fn key_of(caller: usize) -> String {
+    format!("csn_key_{:0<43}", format!("bench{caller}"))
 }
 
 impl Process {
@@ -54,13 +66,18 @@ impl Process {
             .current_dir(folder.path())
             .env_clear()
             .envs(variables.iter().copied());
-        Self::spawn(command, folder, |line| {
-            let (_, rest) = line.split_once(LISTENS)?;
-            // The log is JSON where nobody watches, so more may follow.
-            let is_address = |c: char| c.is_ascii_digit() || c == '.' || c == ':';
-            let end = rest.find(|c| !is_address(c)).unwrap_or(rest.len());
-            rest[..end].parse().ok()
-        })
+        let (grpc, metrics) = (OnceLock::new(), Arc::new(OnceLock::new()));
+        let told = Arc::clone(&metrics);
+        let mut process = Self::spawn(command, folder, move |line| {
+            if let Some(address) = address_after(line, LISTENS) {
+                grpc.set(address).ok();
+            }
+            // The second one that is told.
+            told.set(address_after(line, MEASURED)?).ok();
+            grpc.get().copied()
+        });
+        process.metrics = metrics.get().copied();
+        process
     }
 
     /// Whatever it is, once its log, on either output, tells where it listens.
@@ -88,6 +105,7 @@ impl Process {
         Self {
             child,
             address,
+            metrics: None,
             _folder: folder,
         }
     }
@@ -111,6 +129,25 @@ impl Process {
         let ticks = fields.split(' ').skip(11).take(2);
         let ticks: f64 = ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
         ticks / 100.0
+    }
+
+    /// How many calls of this method ended so far, by code, as it counts them itself.
+    pub(crate) fn answers(&self, path: &str) -> BTreeMap<String, u64> {
+        let address = self.metrics.expect("it tells where its metrics are");
+        let mut stream = TcpStream::connect(address).expect("metrics are served");
+        let request = "GET /metrics HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).expect("it listens");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("it answers");
+        let method = format!("\"{}\"", path.trim_start_matches('/'));
+        let counted = text.lines().filter_map(|line| {
+            let (labels, count) = line.strip_prefix(ANSWERS)?.rsplit_once(' ')?;
+            let (_, code) = labels.split_once("code=\"")?;
+            let (code, _) = code.split_once('"')?;
+            let is_it = labels.contains(&method);
+            is_it.then(|| (code.to_owned(), count.parse().expect("a count")))
+        });
+        counted.collect()
     }
 
     /// The memory that it has now, in bytes.
@@ -157,12 +194,25 @@ fn follow(
     }
 }
 
+/// The log is JSON where nobody watches, so more may follow an address.
+fn address_after(line: &str, words: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once(words)?;
+    let is_address = |c: char| c.is_ascii_digit() || c == '.' || c == ':';
+    let end = rest.find(|c| !is_address(c)).unwrap_or(rest.len());
+    rest[..end].parse().ok()
+}
+
 fn configuration(database_url: &str) -> String {
-    let digest = KeyDigest::of(KEY);
-    format!(
+    let mut text = format!(
         "listen_addr = \"127.0.0.1:0\"\nmetrics_addr = \"127.0.0.1:0\"\ndrain_delay = \"0s\"\n\
-         database_url = \"{database_url}\"\npeppers = \"{PEPPER}\"\n\n\
-         [[callers]]\nname = \"bench\"\nkey_digests = [\"{digest}\"]\nacts_for = \"platform\"\n\
-         grants = [\"authorize\", \"tokens.issue\", \"tokens.revoke\", \"tokens.read\"]\n"
-    )
+         database_url = \"{database_url}\"\npeppers = \"{PEPPER}\"\n"
+    );
+    for caller in 0..CALLERS {
+        let digest = KeyDigest::of(&key_of(caller));
+        text += &format!(
+            "\n[[callers]]\nname = \"bench{caller}\"\nkey_digests = [\"{digest}\"]\nacts_for = \"platform\"\n\
+             grants = [\"authorize\", \"tokens.issue\", \"tokens.revoke\", \"tokens.read\"]\n"
+        );
+    }
+    text
 }

@@ -1,8 +1,13 @@
 //! The calls that are made, encoded once, and what their answers must be.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use countersign::pb::{
-    AuthorizeRequest, BatchAuthorizeRequest, BatchAuthorizeResponse, BatchMode, Check, Outcome,
-    Resource, resource::Owner,
+    AuthorizeRequest, BatchAuthorizeRequest, BatchAuthorizeResponse, BatchMode, Check,
+    IssueTokenRequest, Outcome, Resource, resource::Owner,
 };
 use prost::Message;
 
@@ -41,6 +46,12 @@ pub(crate) const BATCH: Method<'static> = Method {
             !decisions.is_empty() && decisions.iter().all(|decision| decision.outcome == allow)
         })
     },
+};
+
+/// The issue of a token.
+pub(crate) const ISSUE: Method<'static> = Method {
+    path: "/countersign.v1.TokenService/IssueToken",
+    is_good: &|answer| answer.len() > 5,
 };
 
 /// Where the token begins in a framed request: it is the first field.
@@ -125,6 +136,15 @@ pub(crate) fn each_once(body: &[u8], (from, to): (u64, u64), share: (usize, usiz
     })
 }
 
+/// This call once for each token up to the last but this one, from the next on that no other source has taken.
+pub(crate) fn each_next(body: &[u8], next: &Arc<AtomicU64>, to: u64) -> Source {
+    let next = Arc::clone(next);
+    of_each(body, move || {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        (number < to).then_some(number)
+    })
+}
+
 fn of_each(body: &[u8], mut number: impl FnMut() -> Option<u64> + Send + 'static) -> Source {
     let body = body.to_vec();
     Box::new(move |out| {
@@ -134,6 +154,23 @@ fn of_each(body: &[u8], mut number: impl FnMut() -> Option<u64> + Send + 'static
         let start = out.len() + TOKEN_AT;
         out.extend_from_slice(&body);
         out[start..start + tokens::LENGTH].copy_from_slice(&tokens::text(number));
+        true
+    })
+}
+
+/// Issues under names that were not used before, to members of this many tokens by turns. The count goes on from one
+/// source to the next.
+pub(crate) fn issues(issued: &Arc<AtomicU64>, tokens: u64) -> Source {
+    let issued = Arc::clone(issued);
+    Box::new(move |out| {
+        let number = issued.fetch_add(1, Ordering::Relaxed);
+        let (workspace_id, member_id) = tokens::owner(number * tokens::PER_MEMBER % tokens);
+        out.extend_from_slice(&framed(&IssueTokenRequest {
+            workspace_id,
+            member_id,
+            name: format!("issue-{number}"),
+            ..IssueTokenRequest::default()
+        }));
         true
     })
 }

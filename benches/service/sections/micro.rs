@@ -47,7 +47,7 @@ pub(crate) fn run(bench: &mut Bench) {
         .map(|i| String::from_utf8(tokens::text(i).to_vec()).expect("it is ASCII"))
         .collect();
     let secrets: Vec<_> = texts.iter().filter_map(|text| format.parse(text)).collect();
-    let memory = Memory::open(bench, &ring, &clock);
+    let memory = Memory::open(bench, &ring, &clock, (TOKENS, 1_000_000));
     let presented = memory.look_up(&secrets[0], &ring);
     let ask = Ask {
         action: Action::parse("bookings.read").expect("an action"),
@@ -137,7 +137,7 @@ fn per_call(calls: usize, mut call: impl FnMut(usize)) -> f64 {
 }
 
 /// A view in this process that follows a database of its own.
-struct Memory {
+pub(crate) struct Memory {
     runtime: Runtime,
     view: View,
     caller: CallerName,
@@ -146,16 +146,22 @@ struct Memory {
 }
 
 impl Memory {
-    fn open(bench: &Bench, ring: &PepperRing, clock: &Clock) -> Self {
+    /// With so many tokens stored, and room for so many.
+    pub(crate) fn open(
+        bench: &Bench,
+        ring: &PepperRing,
+        clock: &Clock,
+        (tokens, capacity): (u64, usize),
+    ) -> Self {
         let runtime = Runtime::new().expect("a runtime");
-        let database = Database::sqlite(bench, TOKENS, 0);
+        let database = Database::sqlite(bench, tokens, 0);
         let url = DatabaseUrl::parse(&database.url).expect("an address");
         let settings = Settings {
             url: url.clone(),
             direct_url: url.clone(),
             // No pause of this machine is to look like a slow lookup.
             staleness_bound: Duration::from_secs(30),
-            capacity: 1_000_000,
+            capacity,
             patience: Duration::from_secs(10),
         };
         let (view, following) = runtime.block_on(async {
@@ -176,17 +182,30 @@ impl Memory {
         }
     }
 
-    fn look_up(&self, secret: &Secret, ring: &PepperRing) -> Presented {
-        let lookup = Lookup {
+    /// What is known of a token, read where it is missing.
+    pub(crate) fn look_up(&self, secret: &Secret, ring: &PepperRing) -> Presented {
+        let recalled = self.recall(secret, ring);
+        recalled.unwrap_or_else(|| {
+            let lookup = self.lookup(secret, ring);
+            let looked_up = self.runtime.block_on(self.view.look_up(&lookup));
+            looked_up.expect("it is known").presented
+        })
+    }
+
+    /// What memory has of it.
+    pub(crate) fn recall(&self, secret: &Secret, ring: &PepperRing) -> Option<Presented> {
+        let seen = self.view.recall(&self.lookup(secret, ring));
+        seen.map(|seen| seen.presented)
+    }
+
+    fn lookup<'a>(&'a self, secret: &'a Secret, ring: &'a PepperRing) -> Lookup<'a> {
+        Lookup {
             secret,
             ring,
             caller: &self.caller,
             min_revision: None,
-        };
-        let seen = self.view.recall(&lookup).unwrap_or_else(|| {
-            let looked_up = self.runtime.block_on(self.view.look_up(&lookup));
-            looked_up.expect("it is known")
-        });
-        seen.presented
+            began: tokio::time::Instant::now(),
+            era: self.view.era(),
+        }
     }
 }
