@@ -14,15 +14,17 @@ const FILES: [&str; 5] = [
 ];
 
 /// Messages that hold a secret: a derived `Debug` would print it, so `pb` writes theirs by hand.
-const SECRET_HOLDERS: [&str; 8] = [
+const SECRET_HOLDERS: [&str; 10] = [
     ".countersign.v1.AuthorizeRequest",
     ".countersign.v1.BatchAuthorizeRequest",
     ".countersign.v1.GetTokenRequest",
     ".countersign.v1.GetTokenRequest.target",
     ".countersign.v1.IssueTokenResponse",
     ".countersign.v1.ListPermissionsRequest",
+    ".countersign.v1.RevokeLeakedTokensRequest",
     ".countersign.v1.RevokeTokenRequest",
     ".countersign.v1.RevokeTokenRequest.target",
+    ".countersign.v1.RotateTokenResponse",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

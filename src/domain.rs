@@ -18,6 +18,7 @@ pub mod name;
 pub mod page;
 pub mod pepper;
 pub mod policy;
+pub mod request;
 pub mod scope;
 pub mod secret;
 pub mod time;

@@ -33,6 +33,8 @@ opaque_debug! {
     get_token_request::Target => "Target",
     IssueTokenResponse => "IssueTokenResponse",
     ListPermissionsRequest => "ListPermissionsRequest",
+    RevokeLeakedTokensRequest => "RevokeLeakedTokensRequest",
     RevokeTokenRequest => "RevokeTokenRequest",
     revoke_token_request::Target => "Target",
+    RotateTokenResponse => "RotateTokenResponse",
 }

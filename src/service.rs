@@ -5,7 +5,10 @@ mod directory;
 mod events;
 mod tokens;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicI64},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 
@@ -15,8 +18,10 @@ pub use directory::{
 };
 use events::Watchers;
 pub use events::{EventWatch, Watched};
+use tokens::Reuses;
 pub use tokens::{
-    IssueRequest, Issued, ListRequest, RevokeAllRequest, RevokeRequest, TokenTarget, cursor_after,
+    IssueRequest, Issued, LeakReport, ListRequest, RevokeAllRequest, RevokeRequest, Revoked,
+    RotateRequest, Rotated, TokenTarget, cursor_after,
 };
 
 use crate::{
@@ -47,6 +52,9 @@ struct Parts {
     clock: Clock,
     watchers: Watchers,
     view: View,
+    reuses: Reuses,
+    /// When old requests were forgotten last, in milliseconds since the epoch.
+    forgotten_at: AtomicI64,
 }
 
 /// What a reload replaces. Each request is answered under the rules that it began with, never under a mix.
@@ -89,6 +97,8 @@ impl Service {
             clock,
             watchers: Watchers::default(),
             view,
+            reuses: Reuses::default(),
+            forgotten_at: AtomicI64::new(0),
         }))
     }
 

@@ -5,6 +5,9 @@ mod inspect;
 mod issue;
 mod list;
 mod revoke;
+mod revoke_all;
+mod revoke_leaked;
+mod rotate;
 mod target;
 
 use clap::{Args, Subcommand};
@@ -15,7 +18,7 @@ use super::{
 };
 use crate::pb::{Actor, Token as Record, TokenState};
 
-/// Issue, list, look at and revoke personal access tokens
+/// Issue, rotate, list, look at and revoke personal access tokens
 #[derive(Debug, Args)]
 pub(super) struct Token {
     #[command(subcommand)]
@@ -25,9 +28,12 @@ pub(super) struct Token {
 #[derive(Debug, Subcommand)]
 enum Command {
     Issue(issue::Issue),
+    Rotate(rotate::Rotate),
     List(list::List),
     Get(get::Get),
     Revoke(revoke::Revoke),
+    RevokeAll(revoke_all::RevokeAll),
+    RevokeLeaked(revoke_leaked::RevokeLeaked),
     Inspect(inspect::Inspect),
 }
 
@@ -35,9 +41,12 @@ impl Token {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self.command {
             Command::Issue(issue) => call(issue.run()),
+            Command::Rotate(rotate) => call(rotate.run()),
             Command::List(list) => call(list.run()),
             Command::Get(get) => call(get.run()),
             Command::Revoke(revoke) => call(revoke.run()),
+            Command::RevokeAll(revoke) => call(revoke.run()),
+            Command::RevokeLeaked(revoke) => call(revoke.run()),
             Command::Inspect(inspect) => inspect.run(),
         }
     }
@@ -49,6 +58,14 @@ struct ActingFor {
     /// The member for whom this is done, where the service key acts for members
     #[arg(long, value_name = "WORKSPACE/MEMBER", value_parser = parse_actor)]
     actor: Option<Actor>,
+}
+
+/// What makes it safe to try again.
+#[derive(Debug, Args)]
+struct Retry {
+    /// A name of your own for this request: sent again under it within 24 hours, it is not carried out again
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    request_id: String,
 }
 
 fn parse_actor(text: &str) -> Result<Actor, String> {
@@ -108,6 +125,9 @@ fn told(token: &Record, paint: Paint) -> String {
     }
     if !token.allowed_cidrs.is_empty() {
         fields.push(("networks", token.allowed_cidrs.join(" ").into()));
+    }
+    if !token.predecessor_id.is_empty() {
+        fields.push(("predecessor", token.predecessor_id.as_str().into()));
     }
     if token.revoked_at.is_some() {
         fields.push(("revoked", instant(token.revoked_at.as_ref(), "-").into()));

@@ -3,11 +3,14 @@
 //! Nothing here names a transport or a database: `grpc::status` maps codes to the wire, and internal causes are logged
 //! where they arise and never become part of an [`Error`].
 
+mod metadata;
 mod problem;
 
 use std::time::Duration;
 
 pub use problem::{Problem, ProblemReason, Violation};
+
+use super::token::TokenState;
 
 /// How a caller should react: a small subset of the canonical gRPC codes, mapped one to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +97,31 @@ pub enum Error {
     LifetimeTooLong {
         /// How long it may.
         limit: Duration,
+    },
+    /// The token is dead, so nothing can take its place.
+    #[error("token `{token_id}` {}", match .state {
+        TokenState::Revoked => "was revoked",
+        _ => "has expired",
+    })]
+    TokenNotLive {
+        /// Which.
+        token_id: String,
+        /// How it died.
+        state: TokenState,
+    },
+    /// Another token took its place already.
+    #[error("token `{token_id}` was rotated already: its successor is `{successor_id}`")]
+    TokenRotated {
+        /// Which.
+        token_id: String,
+        /// The one that did.
+        successor_id: String,
+    },
+    /// The caller made another request under this id.
+    #[error("request id `{request_id}` was used for another request")]
+    RequestIdReused {
+        /// As sent.
+        request_id: String,
     },
     /// The workspace is suspended.
     #[error("workspace `{workspace_id}` is suspended")]
@@ -233,10 +261,14 @@ impl Error {
             Self::WorkspaceNotFound { .. }
             | Self::MemberNotFound { .. }
             | Self::TokenNotFound { .. } => Code::NotFound,
-            Self::WorkspaceExists { .. } | Self::TokenNameTaken { .. } => Code::AlreadyExists,
+            Self::WorkspaceExists { .. }
+            | Self::TokenNameTaken { .. }
+            | Self::RequestIdReused { .. } => Code::AlreadyExists,
             Self::TokenLimitReached { .. }
             | Self::ExpiryRequired
             | Self::LifetimeTooLong { .. }
+            | Self::TokenNotLive { .. }
+            | Self::TokenRotated { .. }
             | Self::WorkspaceSuspended { .. }
             | Self::WorkspaceDeleted { .. }
             | Self::MemberSuspended { .. }
@@ -272,6 +304,12 @@ impl Error {
             Self::TokenLimitReached { .. } => "TOKEN_LIMIT_REACHED",
             Self::ExpiryRequired => "EXPIRY_REQUIRED",
             Self::LifetimeTooLong { .. } => "LIFETIME_TOO_LONG",
+            Self::TokenNotLive { state, .. } => match state {
+                TokenState::Revoked => "TOKEN_REVOKED",
+                TokenState::Expired | TokenState::Active => "TOKEN_EXPIRED",
+            },
+            Self::TokenRotated { .. } => "TOKEN_ROTATED",
+            Self::RequestIdReused { .. } => "REQUEST_ID_REUSED",
             Self::WorkspaceSuspended { .. } => "WORKSPACE_SUSPENDED",
             Self::WorkspaceDeleted { .. } => "WORKSPACE_DELETED",
             Self::MemberSuspended { .. } => "MEMBER_SUSPENDED",
@@ -295,65 +333,6 @@ impl Error {
             Self::Unavailable => "UNAVAILABLE",
             Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
             Self::NewerRulesNeeded => "NEWER_RULES_NEEDED",
-        }
-    }
-
-    /// Every variable of the sentence, by name.
-    pub fn metadata(&self) -> Vec<(&'static str, String)> {
-        match self {
-            Self::Invalid(violations) => violations.first().map_or_else(Vec::new, |violation| {
-                let mut metadata = vec![("field", violation.field.clone())];
-                metadata.extend(violation.problem.metadata.iter().cloned());
-                metadata
-            }),
-            Self::NotSupported { field } => vec![("field", (*field).to_owned())],
-            Self::WorkspaceNotFound { workspace_id }
-            | Self::WorkspaceExists { workspace_id }
-            | Self::WorkspaceSuspended { workspace_id }
-            | Self::WorkspaceDeleted { workspace_id } => {
-                vec![("workspace_id", workspace_id.clone())]
-            }
-            Self::MemberNotFound {
-                workspace_id,
-                member_id,
-            } => vec![
-                ("workspace_id", workspace_id.clone()),
-                ("member_id", member_id.clone()),
-            ],
-            Self::TokenNotFound { token_id } => vec![("token_id", token_id.clone())],
-            Self::TokenNameTaken { name } => vec![("name", name.clone())],
-            Self::TokenLimitReached { limit } => vec![("limit", limit.to_string())],
-            Self::MemberSuspended { member_id } | Self::MemberRemoved { member_id } => {
-                vec![("member_id", member_id.clone())]
-            }
-            Self::RevisionUnknown { revision } | Self::WatcherTooSlow { revision } => {
-                vec![("revision", revision.clone())]
-            }
-            Self::EtagMismatch { etag } => vec![("etag", etag.clone())],
-            Self::ActorNotPermitted { actor_id } => vec![("actor_id", actor_id.clone())],
-            Self::GrantMissing { caller, grant } => {
-                vec![("caller", caller.clone()), ("grant", grant.clone())]
-            }
-            Self::TooManyRequests { per_second, .. } => {
-                vec![("per_second", per_second.to_string())]
-            }
-            Self::Overloaded { limit }
-            | Self::TooManyWatchers { limit }
-            | Self::MessageTooLarge { limit } => {
-                vec![("limit", limit.to_string())]
-            }
-            Self::LifetimeTooLong { limit } => vec![("limit", format!("{limit:?}"))],
-            Self::DeadlineExceeded { deadline } => vec![("deadline", format!("{deadline:?}"))],
-            Self::ExpiryRequired
-            | Self::CredentialMissing
-            | Self::CredentialInvalid
-            | Self::CredentialAmbiguous
-            | Self::MessageMalformed
-            | Self::EncodingNotSupported
-            | Self::MethodUnknown
-            | Self::Unavailable
-            | Self::OutcomeUnknown
-            | Self::NewerRulesNeeded => Vec::new(),
         }
     }
 

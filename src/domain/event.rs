@@ -165,6 +165,21 @@ pub enum Details {
         /// The networks that it is limited to.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         allowed_cidrs: Vec<String>,
+        /// The token that it took the place of, if any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        predecessor_id: Option<String>,
+    },
+    /// A token was rotated: another took its place.
+    TokenRotated {
+        /// The one that did.
+        successor_id: String,
+        /// When it expires itself from now on, in milliseconds since the epoch.
+        expires_at: i64,
+    },
+    /// A token was presented after it was rotated and its overlap was over. Told once of each token.
+    TokenReused {
+        /// The one that took its place.
+        successor_id: String,
     },
     /// A token was revoked.
     TokenRevoked {
@@ -172,6 +187,9 @@ pub enum Details {
         reason: String,
         /// Whether it was named by its secret.
         by_secret: bool,
+        /// Where its secret was found, for one that was reported as leaked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        leak_source: Option<String>,
     },
     /// All tokens of a member or of a workspace were revoked.
     TokensRevoked {

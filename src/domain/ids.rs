@@ -73,6 +73,11 @@ id! {
     CallerName
 }
 
+id! {
+    /// A caller's own id of a request, by which a retry of it is known.
+    RequestId
+}
+
 impl TokenId {
     /// A new random id of 128 bits.
     pub fn random() -> Result<Self, getrandom::Error> {
@@ -82,7 +87,7 @@ impl TokenId {
 }
 
 /// A member, in full: a member id alone says nothing across workspaces.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MemberKey {
     /// The workspace.
     pub workspace_id: WorkspaceId,

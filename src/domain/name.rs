@@ -54,8 +54,17 @@ impl Name {
 
 /// Checks the words given for a change: at most 500 characters, no control characters but tab and line feed.
 pub fn parse_reason(text: &str) -> Result<String, Problem> {
-    if text.chars().count() > MAX_REASON_LENGTH {
-        return Err(Problem::too_long(MAX_REASON_LENGTH, "characters"));
+    parse_words(text, MAX_REASON_LENGTH)
+}
+
+/// Checks the words that tell where something was found: the same, but for at most 100 characters.
+pub fn parse_source(text: &str) -> Result<String, Problem> {
+    parse_words(text, MAX_NAME_LENGTH)
+}
+
+fn parse_words(text: &str, limit: usize) -> Result<String, Problem> {
+    if text.chars().count() > limit {
+        return Err(Problem::too_long(limit, "characters"));
     }
     match text
         .chars()

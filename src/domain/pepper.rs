@@ -132,7 +132,18 @@ impl PepperRing {
             PageKey(Zeroizing::new(key))
         })
     }
+
+    /// The keys of the contents of requests, the active pepper's first, for the same reasons.
+    pub(crate) fn content_keys(&self) -> impl Iterator<Item = ContentKey> {
+        self.0.iter().map(|pepper| {
+            let key = blake3::derive_key("countersign 2026-11-24 request content v1", &*pepper.key);
+            ContentKey(Zeroizing::new(key))
+        })
+    }
 }
+
+/// The key under which the contents of requests are hashed, of one pepper.
+pub(crate) struct ContentKey(pub(crate) Zeroizing<[u8; 32]>);
 
 impl fmt::Debug for PepperRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -24,6 +24,9 @@ pub const MAX_LIVE_TOKENS: u64 = 50;
 /// The longest lifetime: 100 years.
 pub const MAX_LIFETIME: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
 
+/// For how many days a rotated token may live on beside its successor.
+pub const MAX_OVERLAP_DAYS: u32 = 7;
+
 /// Whether a token authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenState {
@@ -72,6 +75,15 @@ impl Limits {
     }
 }
 
+/// How a token was rotated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rotated {
+    /// The token that took its place.
+    pub successor_id: TokenId,
+    /// Whether it is on record that it was presented once its overlap was over.
+    pub is_reuse_recorded: bool,
+}
+
 /// A token as stored, without its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
@@ -93,6 +105,10 @@ pub struct Token {
     pub expires_at: Option<Timestamp>,
     /// What it is limited to, if it is.
     pub limits: Option<Box<Limits>>,
+    /// The token that it took the place of.
+    pub predecessor_id: Option<TokenId>,
+    /// How it was rotated, if it was.
+    pub rotated: Option<Box<Rotated>>,
     /// How it was revoked by itself, if it was. A raised generation is not told here.
     pub revoked: Option<Box<Revocation>>,
 }
@@ -154,5 +170,13 @@ impl Token {
         } else {
             TokenState::Active
         }
+    }
+
+    /// Whether presenting it at `now` is worth a record: it was rotated, its overlap is over, and nobody was told so far
+    /// that it is still around.
+    pub fn is_unrecorded_reuse(&self, now: Timestamp) -> bool {
+        let is_over = self.expires_at.is_some_and(|at| at <= now);
+        let rotated = self.rotated.as_deref();
+        is_over && rotated.is_some_and(|rotated| !rotated.is_reuse_recorded)
     }
 }

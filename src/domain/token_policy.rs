@@ -25,6 +25,41 @@ pub enum Expiry {
     Default,
 }
 
+impl Expiry {
+    /// Refuses one that is not ahead, or by more than 100 years.
+    pub fn check(self, now: Timestamp) -> Result<(), Problem> {
+        let at = match self {
+            Self::At(at) => at,
+            Self::After(lifetime) => now.plus(lifetime),
+            Self::Never | Self::Default => return Ok(()),
+        };
+        if at <= now {
+            return Err(Problem::new(
+                ProblemReason::OutOfRange,
+                "must be in the future",
+            ));
+        }
+        if at > now.plus(MAX_LIFETIME) {
+            let limit = "36500 days";
+            let problem = Problem::new(
+                ProblemReason::OutOfRange,
+                format!("must be at most {limit} ahead"),
+            );
+            return Err(problem.with("limit", limit));
+        }
+        Ok(())
+    }
+
+    /// The field of a request that it comes in.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::At(_) => "expires_at",
+            Self::After(_) => "ttl",
+            Self::Never | Self::Default => "never",
+        }
+    }
+}
+
 /// What a workspace asks of tokens. The default asks nothing beyond what holds for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TokenPolicy {

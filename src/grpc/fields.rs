@@ -91,6 +91,18 @@ impl Fields {
         }
     }
 
+    /// A value whose check depends on the time. Its fault is told together with others; where it is the only one it is left
+    /// to whoever carries out the request: one that was carried out before is answered however late it comes again.
+    pub(super) fn read_late<T>(
+        &mut self,
+        field: &str,
+        value: T,
+        check: Result<(), Problem>,
+    ) -> Option<T> {
+        self.read(field, check);
+        Some(value)
+    }
+
     /// On whose behalf the request is: its caller's, and the actor's if there is one.
     pub(super) fn origin(&mut self, caller: &Caller, actor: Option<&pb::Actor>) -> Option<Origin> {
         let actor = match actor {
@@ -179,6 +191,33 @@ pub(super) fn timestamp(value: &prost_types::Timestamp) -> Result<Timestamp, Pro
 
 /// A time span of at least a millisecond, to the millisecond.
 pub(super) fn duration(value: &prost_types::Duration) -> Result<Duration, Problem> {
+    match span(value)? {
+        Some(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err(Problem::new(
+            ProblemReason::OutOfRange,
+            "must be at least 1 millisecond",
+        )),
+    }
+}
+
+/// A time span that may be none, to the millisecond, of at most so many days.
+pub(super) fn duration_up_to(
+    value: &prost_types::Duration,
+    days: u32,
+) -> Result<Duration, Problem> {
+    let limit = Duration::from_secs(24 * 60 * 60) * days;
+    match span(value)? {
+        Some(duration) if duration <= limit => Ok(duration),
+        _ => {
+            let limit = format!("{days} days");
+            let told = format!("must be between 0 and {limit}");
+            Err(Problem::new(ProblemReason::OutOfRange, told).with("limit", limit))
+        }
+    }
+}
+
+/// A time span, to the millisecond. None: it is negative.
+fn span(value: &prost_types::Duration) -> Result<Option<Duration>, Problem> {
     // The bounds of `google.protobuf.Duration`; seconds and nanos have one sign.
     let is_valid = (-315_576_000_000..=315_576_000_000).contains(&value.seconds)
         && (-999_999_999..=999_999_999).contains(&value.nanos)
@@ -189,11 +228,9 @@ pub(super) fn duration(value: &prost_types::Duration) -> Result<Duration, Proble
             "is not a valid duration",
         ));
     }
-    match u64::try_from(value.seconds * 1000 + i64::from(value.nanos / 1_000_000)) {
-        Ok(millis) if millis > 0 => Ok(Duration::from_millis(millis)),
-        _ => Err(Problem::new(
-            ProblemReason::OutOfRange,
-            "must be at least 1 millisecond",
-        )),
+    if value.seconds < 0 || value.nanos < 0 {
+        return Ok(None);
     }
+    let millis = u64::try_from(value.seconds * 1000 + i64::from(value.nanos / 1_000_000));
+    Ok(millis.ok().map(Duration::from_millis))
 }

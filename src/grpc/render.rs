@@ -1,5 +1,7 @@
 //! Domain types as messages.
 
+mod issued;
+
 use std::time::Duration;
 
 use crate::{
@@ -13,24 +15,10 @@ use crate::{
         token::{Origin, TokenRecord, TokenState},
     },
     pb::{self, event::Details as DetailsForm},
-    service::{BatchVerdict, Issued, Permissions, Verdict},
+    service::{BatchVerdict, Permissions, Verdict},
 };
 
-pub(super) fn issued(issued: &Issued) -> pb::IssueTokenResponse {
-    let warnings = match issued.record.token.expires_at {
-        Some(_) => Vec::new(),
-        None => vec![pb::Warning {
-            kind: pb::WarningKind::NoExpiry.into(),
-            message: "the token never expires: an expiry limits what a leak can do".to_owned(),
-        }],
-    };
-    pb::IssueTokenResponse {
-        token: Some(token(&issued.record)),
-        secret: issued.secret.expose().to_owned(),
-        warnings,
-        revision: issued.revision.to_string(),
-    }
-}
+pub(super) use self::issued::{issued, rotated};
 
 pub(super) fn token(record: &TokenRecord) -> pb::Token {
     let token = &record.token;
@@ -54,6 +42,10 @@ pub(super) fn token(record: &TokenRecord) -> pb::Token {
         revoke_reason: revocation.map_or_else(String::new, |revocation| revocation.reason.clone()),
         scopes: texts(token.scopes()),
         allowed_cidrs: texts(token.allowed_cidrs()),
+        predecessor_id: token
+            .predecessor_id
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string),
     }
 }
 
@@ -323,20 +315,38 @@ fn details(details: Details) -> DetailsForm {
         Details::TokenIssued {
             name,
             expires_at,
+            predecessor_id,
             scopes,
             allowed_cidrs,
         } => DetailsForm::TokenIssued(pb::TokenIssued {
             name,
             expires_at: expires_at.map(|at| timestamp(Timestamp(at))),
+            predecessor_id: predecessor_id.unwrap_or_default(),
             scopes,
             allowed_cidrs,
         }),
+        Details::TokenRotated {
+            successor_id,
+            expires_at,
+        } => DetailsForm::TokenRotated(pb::TokenRotated {
+            successor_id,
+            expires_at: Some(timestamp(Timestamp(expires_at))),
+        }),
+        Details::TokenReused { successor_id } => {
+            DetailsForm::TokenReused(pb::TokenReused { successor_id })
+        }
         Details::TokensRevoked { reason } => {
             DetailsForm::TokensRevoked(pb::TokensRevoked { reason })
         }
-        Details::TokenRevoked { reason, by_secret } => {
-            DetailsForm::TokenRevoked(pb::TokenRevoked { reason, by_secret })
-        }
+        Details::TokenRevoked {
+            reason,
+            by_secret,
+            leak_source,
+        } => DetailsForm::TokenRevoked(pb::TokenRevoked {
+            reason,
+            by_secret,
+            leak_source,
+        }),
     }
 }
 

@@ -1,5 +1,8 @@
 //! TokenService on the wire.
 
+mod leak;
+mod rotate;
+
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
@@ -21,10 +24,11 @@ use crate::{
     },
     pb::{
         self, GetTokenRequest, GetTokenResponse, IssueTokenRequest, IssueTokenResponse,
-        ListTokensRequest, ListTokensResponse, RevokeTokenRequest, RevokeTokenResponse,
-        RevokeTokensRequest, RevokeTokensResponse, get_token_request::Target as GetTarget,
-        issue_token_request::Expiry as ExpiryForm, revoke_token_request::Target as RevokeTarget,
-        token_service_server::TokenService,
+        ListTokensRequest, ListTokensResponse, RevokeLeakedTokensRequest,
+        RevokeLeakedTokensResponse, RevokeTokenRequest, RevokeTokenResponse, RevokeTokensRequest,
+        RevokeTokensResponse, RotateTokenRequest, RotateTokenResponse,
+        get_token_request::Target as GetTarget, issue_token_request::Expiry as ExpiryForm,
+        revoke_token_request::Target as RevokeTarget, token_service_server::TokenService,
     },
     service::{
         IssueRequest, ListRequest, RevokeAllRequest, RevokeRequest, Service, TokenTarget,
@@ -52,6 +56,16 @@ impl TokenService for Api {
         Ok(Response::new(render::issued(&issued)))
     }
 
+    async fn rotate_token(
+        &self,
+        request: Request<RotateTokenRequest>,
+    ) -> Result<Response<RotateTokenResponse>, Status> {
+        let caller = self.gate.admit(&request, &[Grant::TokensIssue])?;
+        let rotate = rotate::parse(&self.service, &caller, request.get_ref())?;
+        let rotated = self.service.rotate_token(rotate).await?;
+        Ok(Response::new(render::rotated(&rotated)))
+    }
+
     async fn revoke_token(
         &self,
         request: Request<RevokeTokenRequest>,
@@ -66,10 +80,25 @@ impl TokenService for Api {
             self.gate.limit_by_secret(&caller)?;
         }
         let revoke = parse_revoke(&self.service, &caller, request.into_inner())?;
-        let (record, revision) = self.service.revoke_token(revoke).await?;
+        let revoked = self.service.revoke_token(revoke).await?;
+        let record = revoked.record;
         let record = record.filter(|_| by_id || caller.has(Grant::TokensRead));
         Ok(Response::new(RevokeTokenResponse {
             token: record.as_ref().map(render::token),
+            revision: revoked.revision.to_string(),
+            replayed: revoked.is_replayed,
+        }))
+    }
+
+    async fn revoke_leaked_tokens(
+        &self,
+        request: Request<RevokeLeakedTokensRequest>,
+    ) -> Result<Response<RevokeLeakedTokensResponse>, Status> {
+        let caller = self.gate.admit(&request, &MAY_REVOKE_BY_SECRET)?;
+        self.gate.limit_by_secret(&caller)?;
+        let report = leak::parse(&self.service, &caller, request.into_inner())?;
+        let revision = self.service.revoke_leaked_tokens(report).await?;
+        Ok(Response::new(RevokeLeakedTokensResponse {
             revision: revision.to_string(),
         }))
     }
@@ -128,34 +157,24 @@ fn parse_issue(
     caller: &Caller,
     request: &IssueTokenRequest,
 ) -> Result<IssueRequest, Error> {
-    unsupported("request_id", !request.request_id.is_empty())?;
     let mut fields = Fields::default();
     let member = fields.member(&request.workspace_id, &request.member_id);
     let name = fields.read("name", Name::parse(&request.name));
-    let expiry = match &request.expiry {
-        None => Some(Expiry::Default),
-        Some(ExpiryForm::ExpiresAt(at)) => {
-            let at = timestamp(at).map(Expiry::At);
-            fields.read("expires_at", at.and_then(|at| service.check_expiry(at)))
-        }
-        Some(ExpiryForm::Ttl(ttl)) => {
-            let ttl = duration(ttl).map(Expiry::After);
-            fields.read("ttl", ttl.and_then(|ttl| service.check_expiry(ttl)))
-        }
-        Some(ExpiryForm::Never(flag)) => fields
-            .read("never", only_true(*flag))
-            .map(|()| Expiry::Never),
-    };
+    let expiry = read_expiry(&mut fields, service, request.expiry.as_ref());
     let limits = limits(&mut fields, service, request);
     let origin = fields.origin_of_member(caller, request.actor.as_ref());
-    match (member, name, expiry, limits, origin) {
-        (Some(member), Some(name), Some(expiry), Some(limits), Some(origin)) => Ok(IssueRequest {
-            origin,
-            member,
-            name,
-            expiry,
-            limits,
-        }),
+    let request_id = fields.read("request_id", service.request_id(&request.request_id));
+    match (member, name, expiry, limits, origin, request_id) {
+        (Some(member), Some(name), Some(expiry), Some(limits), Some(origin), Some(request_id)) => {
+            Ok(IssueRequest {
+                origin,
+                member,
+                name,
+                expiry,
+                limits,
+                request_id,
+            })
+        }
         _ => Err(fields.into_error()),
     }
 }
@@ -171,12 +190,28 @@ fn limits(fields: &mut Fields, service: &Service, request: &IssueTokenRequest) -
     })
 }
 
+fn read_expiry(
+    fields: &mut Fields,
+    service: &Service,
+    expiry: Option<&ExpiryForm>,
+) -> Option<Expiry> {
+    let expiry = match expiry {
+        None => Expiry::Default,
+        Some(ExpiryForm::ExpiresAt(at)) => Expiry::At(fields.read("expires_at", timestamp(at))?),
+        Some(ExpiryForm::Ttl(ttl)) => Expiry::After(fields.read("ttl", duration(ttl))?),
+        Some(ExpiryForm::Never(flag)) => {
+            fields.read("never", only_true(*flag))?;
+            Expiry::Never
+        }
+    };
+    fields.read_late(expiry.field(), expiry, expiry.check(service.now()))
+}
+
 fn parse_revoke(
     service: &Service,
     caller: &Caller,
     request: RevokeTokenRequest,
 ) -> Result<RevokeRequest, Error> {
-    unsupported("request_id", !request.request_id.is_empty())?;
     let mut fields = Fields::default();
     let target = match request.target {
         None => fields.read("target", Err(Problem::required())),
@@ -188,12 +223,14 @@ fn parse_revoke(
         Some(TokenTarget::Secret(_)) => fields.origin(caller, request.actor.as_ref()),
         _ => fields.origin_of_member(caller, request.actor.as_ref()),
     };
-    match (origin, target, reason) {
-        (Some(origin), Some(target), Some(reason)) => Ok(RevokeRequest {
+    let request_id = fields.read("request_id", service.request_id(&request.request_id));
+    match (origin, target, reason, request_id) {
+        (Some(origin), Some(target), Some(reason), Some(request_id)) => Ok(RevokeRequest {
             origin,
             target,
             reason,
             wait_for_replicas: request.wait_for_replicas,
+            request_id,
         }),
         _ => Err(fields.into_error()),
     }

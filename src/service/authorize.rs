@@ -94,7 +94,7 @@ impl Service {
             Decision::Allow(_) => None,
             Decision::Deny(reason) => Some(reason),
         };
-        let seen = self.take(seen, reason);
+        let seen = self.take(seen, presentation.caller, reason);
         let explanation = match &seen.principal {
             Some(bearer) if with_explanation => Some(Explained {
                 explanation: explain(policy, &bearer.member, ask, decision),
@@ -132,7 +132,7 @@ impl Service {
                 Decision::Deny(reason) if !reason.reveals_principal() => Some(*reason),
                 Decision::Deny(_) | Decision::Allow(_) => None,
             });
-        let seen = self.take(seen, reason);
+        let seen = self.take(seen, presentation.caller, reason);
         Ok(BatchVerdict {
             decisions,
             principal: seen.principal,
@@ -156,7 +156,11 @@ impl Service {
         let (permissions, seen): (Result<Vec<_>, _>, _) = self
             .answer_from_view((era, &rules), &presentation, list)
             .await?;
-        let seen = self.take(seen, permissions.as_ref().err().copied());
+        let seen = self.take(
+            seen,
+            presentation.caller,
+            permissions.as_ref().err().copied(),
+        );
         Ok(Permissions {
             permissions,
             principal: seen.principal,
@@ -197,10 +201,11 @@ impl Service {
     }
 
     /// What the caller may know of what was seen.
-    fn take(&self, seen: Option<Seen>, reason: Option<DenyReason>) -> Told {
+    fn take(&self, seen: Option<Seen>, caller: &CallerName, reason: Option<DenyReason>) -> Told {
         let Some(seen) = seen else {
             return Told::default();
         };
+        self.notice_reuse(&seen.presented, caller);
         let reusable_for = self.0.view.reusable_for(&seen);
         let until_expiry = match &seen.presented {
             Presented::Known(bearer) => bearer.token.ends_at(&bearer.workspace),

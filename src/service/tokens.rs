@@ -1,19 +1,26 @@
 //! Personal access tokens: issuing, reading, listing, revoking.
 
 mod issue;
+mod leak;
+mod retry;
+mod reuse;
 mod revoke;
 mod revoke_all;
+mod rotate;
 
 pub use issue::{IssueRequest, Issued};
-pub use revoke::RevokeRequest;
+pub use leak::LeakReport;
+pub(super) use reuse::Reuses;
+pub use revoke::{RevokeRequest, Revoked};
 pub use revoke_all::RevokeAllRequest;
+pub use rotate::{RotateRequest, Rotated};
 
 use super::{Page, PageRequest, Service};
 use crate::{
     domain::{
         directory::WorkspaceState,
         error::{Error, Problem, ProblemReason},
-        ids::{MemberId, MemberKey, TokenId, WorkspaceId},
+        ids::{MemberId, MemberKey, RequestId, TokenId, WorkspaceId},
         secret::Secret,
         time::Timestamp,
         token::{Origin, TokenRecord, TokenState},
@@ -51,11 +58,32 @@ impl Service {
 
     /// Reads the id of a target. A secret sent in its place is refused, so that no answer can repeat it.
     pub fn target_by_id(&self, id: &str) -> Result<TokenTarget, Problem> {
-        if self.rules().format.resembles(id) {
-            let told = "is a secret, not an id: send it as `secret`";
-            return Err(Problem::new(ProblemReason::Malformed, told));
+        let told = "is a secret, not an id: send it as `secret`";
+        self.read_id(id, told).map(TokenTarget::Id)
+    }
+
+    /// The same for what can be named by its id only.
+    pub fn token_id(&self, id: &str) -> Result<TokenId, Problem> {
+        self.read_id(id, "is a secret, not an id")
+    }
+
+    /// Reads the id of a request; an empty one is none. A secret is refused, so that none is remembered.
+    pub fn request_id(&self, id: &str) -> Result<Option<RequestId>, Problem> {
+        match id {
+            "" => Ok(None),
+            id if self.rules().format.resembles(id) => Err(Problem::new(
+                ProblemReason::Malformed,
+                "is a secret: make up a name for the request",
+            )),
+            id => RequestId::parse(id).map(Some),
         }
-        TokenId::parse(id).map(TokenTarget::Id)
+    }
+
+    fn read_id(&self, id: &str, told: &str) -> Result<TokenId, Problem> {
+        match self.rules().format.resembles(id) {
+            true => Err(Problem::new(ProblemReason::Malformed, told)),
+            false => TokenId::parse(id),
+        }
     }
 
     /// The token, dead or alive. By secret it may be None, and the actor does not matter.

@@ -4,6 +4,7 @@
 pub(super) mod event;
 pub(super) mod feed_head;
 pub(super) mod member;
+pub(super) mod request;
 pub(super) mod revocation;
 pub(super) mod token;
 pub(super) mod workspace;
@@ -97,6 +98,7 @@ mod tests {
         assert_same(&db, token::Entity).await;
         assert_same(&db, revocation::Entity).await;
         assert_same(&db, event::Entity).await;
+        assert_same(&db, request::Entity).await;
         assert_same(&db, feed_head::Entity).await;
     }
 }

@@ -3,6 +3,7 @@
 mod m20261124_000001_create_core;
 mod m20261124_000002_bound_staleness;
 mod m20261124_000003_limit_tokens;
+mod m20261124_000004_rotate_tokens;
 mod m20261124_000005_token_policy;
 
 use std::collections::HashSet;
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000001_create_core::Migration),
             Box::new(m20261124_000002_bound_staleness::Migration),
             Box::new(m20261124_000003_limit_tokens::Migration),
+            Box::new(m20261124_000004_rotate_tokens::Migration),
             Box::new(m20261124_000005_token_policy::Migration),
         ]
     }

@@ -45,15 +45,24 @@ pub trait Mutation: Send + Sync + 'static {
 /// What a mutation came to.
 pub struct Change<T> {
     output: T,
-    event: Option<NewEvent>,
+    /// In the order in which they are told.
+    events: Vec<NewEvent>,
+    /// Whether there is something to commit.
+    is_kept: bool,
 }
 
 impl<T> Change<T> {
     /// It changed something, of which the event tells.
     pub fn made(output: T, event: NewEvent) -> Self {
+        Self::made_all(output, vec![event])
+    }
+
+    /// It changed several things, each with an event of its own; nothing if there is none.
+    pub fn made_all(output: T, events: Vec<NewEvent>) -> Self {
         Self {
             output,
-            event: Some(event),
+            is_kept: !events.is_empty(),
+            events,
         }
     }
 
@@ -61,7 +70,17 @@ impl<T> Change<T> {
     pub fn none(output: T) -> Self {
         Self {
             output,
-            event: None,
+            events: Vec::new(),
+            is_kept: false,
+        }
+    }
+
+    /// The same with something in it that is kept, though there may be no event to tell of it.
+    #[must_use]
+    pub fn kept(self) -> Self {
+        Self {
+            is_kept: true,
+            ..self
         }
     }
 }
@@ -119,42 +138,49 @@ impl Store {
         };
         // Every early return drops the transaction, which rolls it back.
         let change = mutation.run(&tx).await?;
-        let Some(event) = change.event else {
-            let revision = tx.head().await?;
+        let Change {
+            output,
+            events,
+            is_kept,
+        } = change;
+        let revision = match events.is_empty() {
+            true => tx.head().await?,
+            false => tx.append(mutation.origin(), &events).await?,
+        };
+        if !is_kept {
             tx.session.db.rollback().await?;
             return Ok(Done {
-                output: change.output,
+                output,
                 revision,
                 is_changed: false,
             });
-        };
-        let revision = tx.append(mutation.origin(), &event).await?;
+        }
         let commit = tx.session.db.commit();
         match commit.instrument(info_span!("store.commit")).await {
             Ok(()) => {
                 self.head.store(revision.number, Ordering::Relaxed);
-                self.tell_outcome(&event, Some(revision));
+                self.tell_outcome(&events, Some(revision));
                 if let Some(observer) = &self.observer {
-                    observer(&event.details);
+                    events.iter().for_each(|event| observer(&event.details));
                 }
                 Ok(Done {
-                    output: change.output,
+                    output,
                     revision,
-                    is_changed: true,
+                    is_changed: !events.is_empty(),
                 })
             }
             Err(error) if is_rolled_back(&error) => Err(error.into()),
             Err(error) => {
                 tracing::error!(error = %error, "the outcome of a commit is unknown");
-                self.tell_outcome(&event, None);
+                self.tell_outcome(&events, None);
                 Err(Error::OutcomeUnknown.into())
             }
         }
     }
 
-    fn tell_outcome(&self, event: &NewEvent, revision: Option<Revision>) {
+    fn tell_outcome(&self, events: &[NewEvent], revision: Option<Revision>) {
         if let Some(observer) = &self.on_outcome {
-            observer(event, revision);
+            events.iter().for_each(|event| observer(event, revision));
         }
     }
 

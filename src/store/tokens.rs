@@ -1,5 +1,7 @@
 //! Tokens: finding them with their member and workspace in one statement, listing, writing and revoking them.
 
+mod revoke;
+mod rotate;
 mod select;
 
 use sea_orm::{
@@ -15,7 +17,7 @@ use self::select::{
 use super::{
     Session, Tx,
     connect::READERS,
-    entity::{actor_column, feed_head, token},
+    entity::{feed_head, token},
     fault::Abort,
 };
 use crate::domain::{
@@ -26,7 +28,7 @@ use crate::domain::{
     name::Name,
     pepper::Digest,
     time::Timestamp,
-    token::{LIMITED_RULES, PLAIN_RULES, Revocation, Token, TokenRecord, TokenState},
+    token::{LIMITED_RULES, PLAIN_RULES, Token, TokenRecord, TokenState},
     token_policy::TokenPolicy,
 };
 
@@ -265,6 +267,8 @@ impl Tx {
         let count = token::Entity::find()
             .filter(of_generation(workspace, member))
             .filter(token::Column::RevokedAt.is_null())
+            // One that was rotated has left its place to its successor.
+            .filter(token::Column::SuccessorId.is_null())
             .filter(
                 Cond::any()
                     .add(token::Column::ExpiresAt.is_null())
@@ -329,33 +333,12 @@ impl Tx {
             revoke_reason: None,
             scopes: token::list_column(token.scopes()),
             allowed_cidrs: token::list_column(token.allowed_cidrs()),
+            predecessor_id: token.predecessor_id.as_ref().map(ToString::to_string),
+            successor_id: None,
+            reused_at: None,
         };
         token::Entity::insert(row.into_active_model())
             .exec_without_returning(&self.db)
-            .await?;
-        Ok(())
-    }
-
-    /// Marks a locked token revoked.
-    #[tracing::instrument(skip_all, name = "store.revoke_token")]
-    pub async fn revoke_token(&self, id: &TokenId, revocation: &Revocation) -> Result<(), Abort> {
-        let by = &revocation.by;
-        token::Entity::update_many()
-            .col_expr(token::Column::RevokedAt, Expr::value(revocation.at.0))
-            .col_expr(
-                token::Column::RevokedByCaller,
-                Expr::value(by.caller.as_str()),
-            )
-            .col_expr(
-                token::Column::RevokedByActor,
-                Expr::value(actor_column(by.actor.as_ref())),
-            )
-            .col_expr(
-                token::Column::RevokeReason,
-                Expr::value(revocation.reason.as_str()),
-            )
-            .filter(token::Column::TokenId.eq(id.as_str()))
-            .exec(&self.db)
             .await?;
         Ok(())
     }

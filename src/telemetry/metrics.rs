@@ -74,6 +74,8 @@ pub(super) struct Metrics {
     denials: Vec<IntCounter>,
     tokens_issued: IntCounter,
     tokens_revoked: IntCounter,
+    tokens_rotated: IntCounter,
+    tokens_reused: IntCounter,
     authentication_failures: IntCounterVec,
     reloads: IntCounterVec,
     pool_open: IntGaugeVec,
@@ -120,6 +122,16 @@ impl Metrics {
                 register,
                 "countersign_tokens_revoked_total",
                 "Tokens revoked one by one.",
+            )?,
+            tokens_rotated: counter(
+                register,
+                "countersign_tokens_rotated_total",
+                "Tokens rotated.",
+            )?,
+            tokens_reused: counter(
+                register,
+                "countersign_tokens_reused_total",
+                "Rotated tokens that were presented when their overlap was over, each once.",
             )?,
             authentication_failures: counters(
                 register,
@@ -254,6 +266,8 @@ impl Metrics {
         match details {
             Details::TokenIssued { .. } => self.tokens_issued.inc(),
             Details::TokenRevoked { .. } => self.tokens_revoked.inc(),
+            Details::TokenRotated { .. } => self.tokens_rotated.inc(),
+            Details::TokenReused { .. } => self.tokens_reused.inc(),
             _ => {}
         }
     }

@@ -7,6 +7,7 @@ mod directory;
 mod edges;
 mod lists;
 mod pages;
+mod rotation;
 mod targets;
 mod tokens;
 mod world;
@@ -170,6 +171,7 @@ fn briefly(
 fn table(world: &World) -> Vec<Case> {
     let mut cases = tokens::cases(world);
     cases.extend(targets::cases(world));
+    cases.extend(rotation::cases(world));
     cases.extend(authorization::cases(world));
     cases.extend(directory::cases(world));
     cases.extend(lists::cases(world));

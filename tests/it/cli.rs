@@ -15,6 +15,7 @@ mod faults;
 mod inspect;
 mod manual;
 mod person;
+mod rotation;
 mod tokens;
 
 use std::{

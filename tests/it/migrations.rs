@@ -24,8 +24,11 @@ use crate::support::{
 };
 
 /// The migrations of this version.
-const MIGRATIONS: &str = "m20261124_000001_create_core\nm20261124_000002_bound_staleness\n\
-                          m20261124_000003_limit_tokens\nm20261124_000005_token_policy\n";
+const MIGRATIONS: &str = "m20261124_000001_create_core\n\
+    m20261124_000002_bound_staleness\n\
+    m20261124_000003_limit_tokens\n\
+    m20261124_000004_rotate_tokens\n\
+    m20261124_000005_token_policy\n";
 const NOTHING: &str = "nothing to do\n";
 
 /// Runs `countersign migrate` and more of these at once, with these arguments besides the database.

@@ -33,7 +33,8 @@ macro_rules! answers {
 
 answers! {
     AuthorizeResponse ListPermissionsResponse
-    IssueTokenResponse RevokeTokenResponse GetTokenResponse ListTokensResponse
+    IssueTokenResponse RotateTokenResponse RevokeTokenResponse RevokeTokensResponse RevokeLeakedTokensResponse
+    GetTokenResponse ListTokensResponse
     CreateWorkspaceResponse GetWorkspaceResponse UpdateWorkspaceResponse ListWorkspacesResponse DeleteWorkspaceResponse
     PutMemberResponse GetMemberResponse SetMemberRoleResponse SetMemberStateResponse RemoveMemberResponse
     ListMembersResponse

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use prost_types::Timestamp;
 
-use super::{ActingFor, told};
+use super::{ActingFor, Retry, told};
 use crate::{
     cli::{
         Failure,
@@ -14,7 +14,7 @@ use crate::{
     },
     config,
     pb::{
-        IssueTokenRequest, IssueTokenResponse, issue_token_request::Expiry,
+        IssueTokenRequest, Token, Warning, issue_token_request::Expiry,
         token_service_client::TokenServiceClient,
     },
 };
@@ -50,6 +50,9 @@ pub(super) struct Issue {
     acting_for: ActingFor,
 
     #[command(flatten)]
+    retry: Retry,
+
+    #[command(flatten)]
     caller: Caller,
 
     #[command(flatten)]
@@ -71,7 +74,7 @@ struct Limits {
 
 #[derive(Debug, Args)]
 #[group(multiple = false)]
-struct ExpiryChoice {
+pub(super) struct ExpiryChoice {
     /// Expire after this time, such as `12h` or `90d`
     #[arg(long, value_name = "DURATION", value_parser = config::duration)]
     ttl: Option<Duration>,
@@ -86,16 +89,19 @@ struct ExpiryChoice {
 }
 
 impl ExpiryChoice {
-    fn message(&self) -> Option<Expiry> {
-        let ttl = self.ttl.map(|ttl| {
-            Expiry::Ttl(prost_types::Duration {
-                seconds: i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX),
-                // A duration here is whole milliseconds.
-                nanos: i32::try_from(ttl.subsec_nanos()).unwrap_or_default(),
-            })
-        });
+    pub(super) fn message(&self) -> Option<Expiry> {
+        let ttl = self.ttl.map(|ttl| Expiry::Ttl(span(ttl)));
         ttl.or_else(|| self.expires_at.map(Expiry::ExpiresAt))
             .or_else(|| self.never.then_some(Expiry::Never(true)))
+    }
+}
+
+/// A time span as a message takes it.
+pub(super) fn span(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        // A duration here is whole milliseconds.
+        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or_default(),
     }
 }
 
@@ -118,24 +124,45 @@ impl Issue {
             scopes: self.limits.scope,
             allowed_cidrs: self.limits.allowed_cidr,
             actor: self.acting_for.actor,
-            ..IssueTokenRequest::default()
+            request_id: self.retry.request_id,
         };
         let mut client = TokenServiceClient::new(session.channel());
         let issued = client.issue_token(session.request(request)).await;
-        self.printing.answer(&session.answer(issued)?, text)
+        self.printing
+            .answer(&session.answer(issued)?, |issued, paint| {
+                text(
+                    issued.token.as_ref(),
+                    &issued.secret,
+                    &issued.warnings,
+                    paint,
+                )
+            })
     }
 }
 
-fn text(issued: &IssueTokenResponse, paint: Paint) -> String {
+/// A token that has come to be, with its secret if this is the answer that has it.
+pub(super) fn text(
+    token: Option<&Token>,
+    secret: &str,
+    warnings: &[Warning],
+    paint: Paint,
+) -> String {
     let mut text = String::with_capacity(2048);
-    if let Some(token) = &issued.token {
+    if let Some(token) = token {
         text.push_str(&told(token, paint));
     }
-    text.push_str("\nsecret: ");
-    text.push_str(&issued.secret);
-    let warning = "Keep it now: it is shown this once and cannot be shown again.";
+    let warning = match secret {
+        "" => {
+            "Made before, by the same request id: its secret was shown then and cannot be shown again."
+        }
+        secret => {
+            text.push_str("\nsecret: ");
+            text.push_str(secret);
+            "Keep it now: it is shown this once and cannot be shown again."
+        }
+    };
     text.push_str(&format!("\n{}\n", paint.paint(Tone::Doubtful, warning)));
-    for warning in &issued.warnings {
+    for warning in warnings {
         let warning = format!("warning: {}", printable(&warning.message));
         text.push_str(&format!("{}\n", paint.paint(Tone::Doubtful, &warning)));
     }

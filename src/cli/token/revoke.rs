@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{ActingFor, target::Target, told};
+use super::{ActingFor, Retry, target::Target, told};
 use crate::{
     cli::{Failure, output::Printing, remote::Caller},
     pb::{RevokeTokenRequest, revoke_token_request, token_service_client::TokenServiceClient},
@@ -30,6 +30,9 @@ pub(super) struct Revoke {
     acting_for: ActingFor,
 
     #[command(flatten)]
+    retry: Retry,
+
+    #[command(flatten)]
     caller: Caller,
 
     #[command(flatten)]
@@ -46,6 +49,7 @@ impl Revoke {
             target: Some(target),
             reason: self.reason,
             actor: self.acting_for.actor,
+            request_id: self.retry.request_id,
             ..RevokeTokenRequest::default()
         };
         let mut client = TokenServiceClient::new(session.channel());

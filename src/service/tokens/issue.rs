@@ -2,21 +2,27 @@
 
 use std::sync::Arc;
 
-use super::{is_there, member_not_found};
+use super::{
+    is_there, member_not_found,
+    retry::{Earlier, Retry},
+    token_not_found,
+};
 use crate::{
     domain::{
+        access::Authority,
         address::Cidr,
         directory::{Member, MemberState, Workspace, WorkspaceState},
-        error::{Error, Problem, ProblemReason},
+        error::{Error, Problem},
         event::{Details, NewEvent},
-        ids::{MemberKey, Revision, TokenId},
+        ids::{MemberKey, RequestId, Revision, TokenId},
         name::Name,
         pepper::Digest,
+        request::Content,
         scope::Scope,
         secret::{Secret, SecretText},
         time::Timestamp,
-        token::{Limits, MAX_LIFETIME, Origin, Token, TokenRecord, TokenState},
-        token_policy::Expiry,
+        token::{Limits, Origin, Token, TokenRecord, TokenState},
+        token_policy::{Expiry, TokenPolicy},
     },
     service::{Rules, Service},
     store::{Abort, Change, Mutation, NewToken, Tx},
@@ -30,87 +36,143 @@ pub struct IssueRequest {
     pub member: MemberKey,
     /// Under which name.
     pub name: Name,
-    /// Until when, as [`Service::check_expiry`] took it.
+    /// Until when.
     pub expiry: Expiry,
     /// What it is limited to: each scope as [`Service::parse_scope`] took it.
     pub limits: Limits,
+    /// By what a retry is known, if it may come.
+    pub request_id: Option<RequestId>,
 }
 
-/// A token just issued.
+/// A token that was issued.
 pub struct Issued {
     /// Its record.
     pub record: TokenRecord,
-    /// Its secret, for this once.
-    pub secret: SecretText,
-    /// Its position in the feed.
+    /// Its secret, for this once. None: an earlier request of the same id issued it, and its answer had the secret.
+    pub secret: Option<SecretText>,
+    /// Its position in the feed; the newest where it was issued before.
     pub revision: Revision,
 }
 
-impl Service {
-    /// Takes an expiry that is ahead, and not by more than 100 years.
-    pub fn check_expiry(&self, expiry: Expiry) -> Result<Expiry, Problem> {
-        let now = self.0.clock.now();
-        let at = match expiry {
-            Expiry::Never | Expiry::Default => return Ok(expiry),
-            Expiry::At(at) => at,
-            Expiry::After(ttl) => now.plus(ttl),
+/// A secret just made, with what is stored of it.
+pub(super) struct Minted {
+    pub(super) token_id: TokenId,
+    pub(super) hint: String,
+    pub(super) digest: Digest,
+    pub(super) pepper_id: String,
+}
+
+impl Minted {
+    /// A new one under these rules, and its text.
+    pub(super) fn new(rules: &Rules) -> Result<(Self, SecretText), Error> {
+        let random = || -> Result<(Secret, TokenId), getrandom::Error> {
+            Ok((Secret::random()?, TokenId::random()?))
         };
-        if at <= now {
-            return Err(Problem::new(
-                ProblemReason::OutOfRange,
-                "must be in the future",
-            ));
-        }
-        if at > now.plus(MAX_LIFETIME) {
-            let limit = "36500 days";
-            let problem = Problem::new(
-                ProblemReason::OutOfRange,
-                format!("must be at most {limit} ahead"),
-            );
-            return Err(problem.with("limit", limit));
-        }
-        Ok(expiry)
+        let (secret, token_id) = random().map_err(Abort::from)?;
+        let pepper = rules.ring.active();
+        let text = rules.format.print(&secret);
+        let minted = Self {
+            token_id,
+            hint: text.hint().to_owned(),
+            digest: pepper.digest(&secret),
+            pepper_id: pepper.id().to_owned(),
+        };
+        Ok((minted, text))
     }
 
+    /// The row of this token, to which the secret belongs.
+    pub(super) fn row<'a>(&'a self, token: &'a Token, name: &'a Name) -> NewToken<'a> {
+        NewToken {
+            token,
+            name,
+            digest: self.digest,
+            pepper_id: &self.pepper_id,
+        }
+    }
+}
+
+/// When a token of this expiry ends that is issued now, if it may be.
+pub(super) fn admit_expiry(
+    policy: &TokenPolicy,
+    expiry: Expiry,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Error> {
+    require_ahead(expiry, now)?;
+    policy.admit(expiry, now)
+}
+
+/// Refuses an expiry that is not ahead, or by more than 100 years.
+pub(super) fn require_ahead(expiry: Expiry, now: Timestamp) -> Result<(), Error> {
+    let checked = expiry.check(now);
+    checked.map_err(|problem| Error::field(expiry.field(), problem))
+}
+
+impl Service {
     /// Takes a scope that the running policy knows.
     pub fn parse_scope(&self, text: &str) -> Result<Scope, Problem> {
         Scope::parse_under(&self.rules().policy, text)
     }
 
+    /// What time it is, for what is checked before the request is carried out.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
     /// Issues a token.
     pub async fn issue_token(&self, request: IssueRequest) -> Result<Issued, Error> {
-        let random = || -> Result<(Secret, TokenId), getrandom::Error> {
-            Ok((Secret::random()?, TokenId::random()?))
-        };
-        let (secret, token_id) = random().map_err(Abort::from)?;
         let rules = self.rules();
-        let pepper = rules.ring.active();
-        let text = rules.format.print(&secret);
+        let (minted, secret) = Minted::new(&rules)?;
+        let retry = Retry::new(request.request_id.as_ref(), request.content(), &rules.ring);
+        if !retry.is_named() {
+            require_ahead(request.expiry, self.now())?;
+        }
+        let is_named = retry.is_named();
         let done = self
             .mutate(Issue {
-                token_id,
-                hint: text.hint().to_owned(),
-                digest: pepper.digest(&secret),
-                pepper_id: pepper.id().to_owned(),
                 rules,
+                minted,
                 request,
+                retry,
             })
             .await?;
+        if is_named {
+            self.forget_requests();
+        }
         Ok(Issued {
             record: done.output,
-            secret: text,
+            secret: done.is_changed.then_some(secret),
             revision: done.revision,
         })
     }
 }
 
+impl IssueRequest {
+    /// Every field is named, so that none is forgotten that is added.
+    fn content(&self) -> Content {
+        let Self {
+            origin,
+            member,
+            name,
+            expiry,
+            limits,
+            request_id: _,
+        } = self;
+        let content = Content::of("IssueToken")
+            .member(Some(member))
+            .text(name.as_str());
+        content
+            .expiry(*expiry)
+            .texts(limits.scopes.iter().map(Scope::to_string))
+            .texts(limits.allowed_cidrs.iter().map(Cidr::to_string))
+            .member(origin.actor.as_ref())
+    }
+}
+
 struct Issue {
     rules: Arc<Rules>,
-    token_id: TokenId,
-    hint: String,
-    digest: Digest,
-    pepper_id: String,
+    minted: Minted,
     request: IssueRequest,
+    retry: Retry,
 }
 
 impl Mutation for Issue {
@@ -121,39 +183,42 @@ impl Mutation for Issue {
     }
 
     async fn run(&self, tx: &Tx) -> Result<Change<TokenRecord>, Abort> {
-        let (workspace, member) = self.target(tx).await?;
+        let IssueRequest {
+            origin,
+            member: key,
+            name,
+            expiry,
+            ..
+        } = &self.request;
+        let authority = self.rules.authority(tx, origin).await?;
+        authority
+            .may_oversee(key)
+            .map_err(|refused| refused.or_not_found(member_not_found(key)))?;
+        let workspace = tx.share_workspace(&key.workspace_id).await?;
+        let member = tx.lock_member(key).await?;
+        if let Earlier::Token(id) = self.retry.earlier(tx, origin).await? {
+            let issued = tx.find_token(&id, tx.now()).await?;
+            return Ok(Change::none(issued.ok_or_else(|| token_not_found(&id))?));
+        }
+        let (workspace, member) = self.admit(&authority, workspace, member)?;
         let policy = &workspace.token_policy;
-        let expires_at = policy.admit(self.request.expiry, tx.now())?;
-        let name = &self.request.name;
+        let expires_at = admit_expiry(policy, *expiry, tx.now())?;
         if !tx.release_name(&workspace, &member, name).await? {
             return Err(Error::TokenNameTaken {
                 name: name.as_str().to_owned(),
             }
             .into());
         }
-        let limit = workspace.token_policy.live_tokens();
+        let limit = policy.live_tokens();
         if tx.count_live_tokens(&workspace, &member).await? >= limit {
             return Err(Error::TokenLimitReached { limit }.into());
         }
         let token = self.token(&workspace, &member, tx.now(), expires_at);
-        tx.insert_token(NewToken {
-            token: &token,
-            name,
-            digest: self.digest,
-            pepper_id: &self.pepper_id,
-        })
-        .await?;
-        let event = NewEvent {
-            workspace_id: token.member.workspace_id.to_string(),
-            member_id: Some(token.member.member_id.to_string()),
-            token_id: Some(token.token_id.to_string()),
-            details: Details::TokenIssued {
-                name: token.name.clone(),
-                expires_at: token.expires_at.map(|at| at.0),
-                scopes: token.scopes().iter().map(Scope::to_string).collect(),
-                allowed_cidrs: token.allowed_cidrs().iter().map(Cidr::to_string).collect(),
-            },
-        };
+        tx.insert_token(self.minted.row(&token, name)).await?;
+        self.retry
+            .remember(tx, origin, Some(&token.token_id))
+            .await?;
+        let event = issued(&token);
         let record = TokenRecord {
             token,
             state: TokenState::Active,
@@ -163,40 +228,58 @@ impl Mutation for Issue {
     }
 }
 
+/// The event of a token that came to be.
+pub(super) fn issued(token: &Token) -> NewEvent {
+    let predecessor_id = token.predecessor_id.as_ref();
+    NewEvent {
+        workspace_id: token.member.workspace_id.to_string(),
+        member_id: Some(token.member.member_id.to_string()),
+        token_id: Some(token.token_id.to_string()),
+        details: Details::TokenIssued {
+            name: token.name.clone(),
+            expires_at: token.expires_at.map(|at| at.0),
+            predecessor_id: predecessor_id.map(ToString::to_string),
+            scopes: token.scopes().iter().map(Scope::to_string).collect(),
+            allowed_cidrs: token.allowed_cidrs().iter().map(Cidr::to_string).collect(),
+        },
+    }
+}
+
+/// Refuses a workspace or a member that is suspended.
+pub(super) fn require_active(workspace: &Workspace, member: &Member) -> Result<(), Error> {
+    if workspace.state == WorkspaceState::Suspended {
+        return Err(Error::WorkspaceSuspended {
+            workspace_id: workspace.workspace_id.to_string(),
+        });
+    }
+    if member.state == MemberState::Suspended {
+        return Err(Error::MemberSuspended {
+            member_id: member.member_id.to_string(),
+        });
+    }
+    Ok(())
+}
+
 impl Issue {
-    /// The member to issue for with its workspace, locked, if the origin may.
-    async fn target(&self, tx: &Tx) -> Result<(Workspace, Member), Abort> {
+    /// The member to issue for with its workspace, as they are once they are locked, if the origin may.
+    fn admit(
+        &self,
+        authority: &Authority,
+        workspace: Option<Workspace>,
+        member: Option<Member>,
+    ) -> Result<(Workspace, Member), Error> {
         let key = &self.request.member;
         let not_found = || member_not_found(key);
-        let authority = self.rules.authority(tx, &self.request.origin).await?;
-        authority
-            .may_oversee(key)
-            .map_err(|refused| refused.or_not_found(not_found()))?;
-        let workspace = tx
-            .share_workspace(&key.workspace_id)
-            .await?
+        let workspace = workspace
             .filter(|workspace| is_there(workspace.state))
             .ok_or_else(not_found)?;
-        let member = tx
-            .lock_member(key)
-            .await?
+        let member = member
             .filter(|member| member.state != MemberState::Removed)
             .ok_or_else(not_found)?;
         authority
             .may_issue(key)
             .map_err(|refused| refused.or_not_found(not_found()))?;
-        if workspace.state == WorkspaceState::Suspended {
-            return Err(Error::WorkspaceSuspended {
-                workspace_id: key.workspace_id.to_string(),
-            }
-            .into());
-        }
-        if member.state == MemberState::Suspended {
-            return Err(Error::MemberSuspended {
-                member_id: key.member_id.to_string(),
-            }
-            .into());
-        }
+        require_active(&workspace, &member)?;
         Ok((workspace, member))
     }
 
@@ -208,15 +291,17 @@ impl Issue {
         expires_at: Option<Timestamp>,
     ) -> Token {
         Token {
-            token_id: self.token_id.clone(),
+            token_id: self.minted.token_id.clone(),
             member: self.request.member.clone(),
             workspace_generation: workspace.generation,
             member_generation: member.generation,
             name: self.request.name.as_str().to_owned(),
-            hint: self.hint.clone(),
+            hint: self.minted.hint.clone(),
             created_at: now,
             expires_at,
             limits: self.request.limits.clone().boxed(),
+            predecessor_id: None,
+            rotated: None,
             revoked: None,
         }
     }

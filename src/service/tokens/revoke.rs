@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
-use super::{TokenTarget, token_not_found};
+use super::{
+    TokenTarget,
+    retry::{Earlier, Retry},
+    token_not_found,
+};
 use crate::{
     domain::{
         error::Error,
         event::{Details, NewEvent},
-        ids::Revision,
+        ids::{RequestId, Revision, TokenId},
         pepper::Digest,
+        request::Content,
         token::{Origin, Revocation, TokenRecord, TokenState},
     },
     service::{Rules, Service},
@@ -25,33 +30,58 @@ pub struct RevokeRequest {
     pub reason: String,
     /// Whether to answer only once no replica can allow it any more.
     pub wait_for_replicas: bool,
+    /// By what a retry is known, if it may come.
+    pub request_id: Option<RequestId>,
+}
+
+/// What revoking came to.
+pub struct Revoked {
+    /// The token. By secret there may be none.
+    pub record: Option<TokenRecord>,
+    /// Whether an earlier request of the same id did it.
+    pub is_replayed: bool,
+    /// Its position in the feed; the newest where it changed nothing.
+    pub revision: Revision,
 }
 
 impl Service {
     /// Revokes a token and answers its record. One that is revoked already is left as it is. By secret there may be none, which is no error,
     /// and the actor does not matter: whoever holds a secret may have it revoked.
-    pub async fn revoke_token(
-        &self,
-        request: RevokeRequest,
-    ) -> Result<(Option<TokenRecord>, Revision), Error> {
+    pub async fn revoke_token(&self, request: RevokeRequest) -> Result<Revoked, Error> {
         let rules = self.rules();
+        let retry = Retry::new(request.request_id.as_ref(), request.content(), &rules.ring);
+        let is_named = retry.is_named();
         let digests = match &request.target {
-            TokenTarget::Secret(None) => {
+            TokenTarget::Secret(None) if !is_named => {
                 self.wait_for_replicas(request.wait_for_replicas).await?;
-                return Ok((None, self.0.store.head().await?));
+                return Ok(Revoked {
+                    record: None,
+                    is_replayed: false,
+                    revision: self.0.store.head().await?,
+                });
             }
             TokenTarget::Secret(Some(secret)) => rules.ring.digests(secret),
-            TokenTarget::Id(_) => Vec::new(),
+            TokenTarget::Secret(None) | TokenTarget::Id(_) => Vec::new(),
         };
-        let revoke = Revoke {
-            rules,
-            request,
-            digests,
-        };
-        let waits = revoke.request.wait_for_replicas;
-        let done = self.mutate(revoke).await?;
+        let waits = request.wait_for_replicas;
+        let done = self
+            .mutate(Revoke {
+                rules,
+                request,
+                digests,
+                retry,
+            })
+            .await?;
+        if is_named {
+            self.forget_requests();
+        }
         self.wait_for_replicas(waits).await?;
-        Ok((done.output, done.revision))
+        let (record, is_replayed) = done.output;
+        Ok(Revoked {
+            record,
+            is_replayed,
+            revision: done.revision,
+        })
     }
 
     /// Waits, if that is wanted, until whatever any replica knew before now is too old to decide from, answers that were
@@ -70,28 +100,96 @@ impl Service {
     }
 }
 
+impl RevokeRequest {
+    /// Every field is named, so that none is forgotten that is added. Whether to wait for the replicas is left out: it changes
+    /// nothing about what is asked for.
+    fn content(&self) -> Content {
+        let Self {
+            origin,
+            target,
+            reason,
+            wait_for_replicas: _,
+            request_id: _,
+        } = self;
+        let content = Content::of("RevokeToken");
+        let content = match target {
+            TokenTarget::Id(id) => content.text("token_id").text(id.as_str()),
+            TokenTarget::Secret(Some(secret)) => content.text("secret").secret(secret),
+            TokenTarget::Secret(None) => content.text("malformed"),
+        };
+        content.text(reason).member(origin.actor.as_ref())
+    }
+}
+
 struct Revoke {
     rules: Arc<Rules>,
     request: RevokeRequest,
     digests: Vec<Digest>,
+    retry: Retry,
 }
 
 impl Mutation for Revoke {
-    type Output = Option<TokenRecord>;
+    /// The token, and whether an earlier request of the same id revoked it.
+    type Output = (Option<TokenRecord>, bool);
 
     fn origin(&self) -> &Origin {
         &self.request.origin
     }
 
     async fn run(&self, tx: &Tx) -> Result<Change<Self::Output>, Abort> {
-        let Some(found) = self.find(tx).await? else {
-            return Ok(Change::none(None));
+        let found = self.find(tx).await?;
+        if let Some(found) = &found {
+            let member = &found.token.member;
+            tx.share_workspace(&member.workspace_id).await?;
+            tx.lock_member(member).await?;
+            tx.lock_token(&found.token.token_id).await?;
+        }
+        // Also where there is no token: what is answered must not tell.
+        match self.retry.earlier(tx, &self.request.origin).await? {
+            Earlier::Nothing => {}
+            Earlier::NoToken => return Ok(Change::none((None, true))),
+            Earlier::Token(id) => {
+                return Ok(Change::none((tx.find_token(&id, tx.now()).await?, true)));
+            }
+        }
+        let change = match &found {
+            None => Change::none((None, false)),
+            Some(found) => self.revoke(tx, &found.token.token_id).await?,
         };
-        let id = &found.token.token_id;
-        let member = &found.token.member;
-        tx.share_workspace(&member.workspace_id).await?;
-        tx.lock_member(member).await?;
-        tx.lock_token(id).await?;
+        let id = found.as_ref().map(|found| &found.token.token_id);
+        self.retry.remember(tx, &self.request.origin, id).await?;
+        Ok(match self.retry.is_named() {
+            true => change.kept(),
+            false => change,
+        })
+    }
+}
+
+impl Revoke {
+    /// The token as it is before anything is locked, if the origin may revoke it.
+    async fn find(&self, tx: &Tx) -> Result<Option<TokenRecord>, Abort> {
+        let id = match &self.request.target {
+            TokenTarget::Id(id) => id,
+            TokenTarget::Secret(None) => return Ok(None),
+            TokenTarget::Secret(Some(_)) => {
+                return tx.find_token_by_digest(&self.digests, tx.now()).await;
+            }
+        };
+        let authority = self.rules.authority(tx, &self.request.origin).await?;
+        let found = tx.find_token(id, tx.now()).await?;
+        let record = found.ok_or_else(|| token_not_found(id))?;
+        authority
+            .may_oversee(&record.token.member)
+            .map_err(|refused| refused.or_not_found(token_not_found(id)))?;
+        Ok(Some(record))
+    }
+
+    /// Revokes a token that is locked.
+    async fn revoke(
+        &self,
+        tx: &Tx,
+        id: &TokenId,
+    ) -> Result<Change<<Self as Mutation>::Output>, Abort> {
         // Once more, now that nothing can change it any longer.
         let mut record = tx
             .find_token(id, tx.now())
@@ -99,7 +197,7 @@ impl Mutation for Revoke {
             .ok_or_else(|| token_not_found(id))?;
         // One that has expired is revoked all the same: by another server's clock it may have a moment left.
         if record.state == TokenState::Revoked {
-            return Ok(Change::none(Some(record)));
+            return Ok(Change::none((Some(record), false)));
         }
         let revocation = Revocation {
             at: tx.now(),
@@ -110,6 +208,7 @@ impl Mutation for Revoke {
         record.state = TokenState::Revoked;
         record.token.revoked = Some(Box::new(revocation.clone()));
         record.revocation = Some(revocation);
+        let member = &record.token.member;
         let event = NewEvent {
             workspace_id: member.workspace_id.to_string(),
             member_id: Some(member.member_id.to_string()),
@@ -117,24 +216,9 @@ impl Mutation for Revoke {
             details: Details::TokenRevoked {
                 reason: self.request.reason.clone(),
                 by_secret: matches!(self.request.target, TokenTarget::Secret(_)),
+                leak_source: None,
             },
         };
-        Ok(Change::made(Some(record), event))
-    }
-}
-
-impl Revoke {
-    /// The token as it is before anything is locked, if the origin may revoke it.
-    async fn find(&self, tx: &Tx) -> Result<Option<TokenRecord>, Abort> {
-        let TokenTarget::Id(id) = &self.request.target else {
-            return tx.find_token_by_digest(&self.digests, tx.now()).await;
-        };
-        let authority = self.rules.authority(tx, &self.request.origin).await?;
-        let found = tx.find_token(id, tx.now()).await?;
-        let record = found.ok_or_else(|| token_not_found(id))?;
-        authority
-            .may_oversee(&record.token.member)
-            .map_err(|refused| refused.or_not_found(token_not_found(id)))?;
-        Ok(Some(record))
+        Ok(Change::made((Some(record), false), event))
     }
 }

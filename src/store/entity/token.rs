@@ -12,7 +12,7 @@ use crate::{
         ids::{MemberId, MemberKey, TokenId, WorkspaceId},
         scope::Scope,
         time::Timestamp,
-        token::{LIMITED_RULES, Limits, PLAIN_RULES, Revocation, Token},
+        token::{LIMITED_RULES, Limits, PLAIN_RULES, Revocation, Rotated, Token},
     },
     store::fault::Abort,
 };
@@ -47,6 +47,10 @@ pub struct Model {
     pub scopes: Option<String>,
     /// With spaces between.
     pub allowed_cidrs: Option<String>,
+    pub predecessor_id: Option<String>,
+    pub successor_id: Option<String>,
+    /// When it was first presented after its overlap with the successor was over.
+    pub reused_at: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}
@@ -81,8 +85,17 @@ impl TryFrom<Model> for Token {
             (None, None) => None,
             _ => return Err(Abort::corrupt("token is half revoked".to_owned())),
         };
+        let stored_id = |id: String| stored("token id", TokenId::parse(&id));
+        let is_reuse_recorded = row.reused_at.is_some();
+        let rotated = row.successor_id.map(stored_id).transpose()?;
+        let rotated = rotated.map(|successor_id| {
+            Box::new(Rotated {
+                successor_id,
+                is_reuse_recorded,
+            })
+        });
         Ok(Self {
-            token_id: stored("token id", TokenId::parse(&row.token_id))?,
+            token_id: stored_id(row.token_id)?,
             member: MemberKey {
                 workspace_id: stored("workspace id", WorkspaceId::parse(&row.workspace_id))?,
                 member_id: stored("member id", MemberId::parse(&row.member_id))?,
@@ -94,6 +107,8 @@ impl TryFrom<Model> for Token {
             created_at: Timestamp(row.created_at),
             expires_at: row.expires_at.map(Timestamp),
             limits,
+            predecessor_id: row.predecessor_id.map(stored_id).transpose()?,
+            rotated,
             revoked,
         })
     }

@@ -3,8 +3,8 @@
 use countersign::pb::{
     Actor, CreateWorkspaceRequest, DeleteWorkspaceRequest, GetMemberRequest, GetWorkspaceRequest,
     ListEventsRequest, ListMembersRequest, ListTokensRequest, ListWorkspacesRequest, Member,
-    Outcome, PutMemberRequest, RemoveMemberRequest, RevokeTokenRequest, UpdateWorkspaceRequest,
-    issue_token_request::Expiry, resource::Owner,
+    Outcome, PutMemberRequest, RemoveMemberRequest, RevokeLeakedTokensRequest, RevokeTokenRequest,
+    RotateTokenRequest, UpdateWorkspaceRequest, issue_token_request::Expiry, resource::Owner,
 };
 use prost_types::{Duration, FieldMask, Timestamp};
 
@@ -14,8 +14,8 @@ use super::{
     world::{HUNDRED_YEARS, World, instant},
 };
 use crate::support::{
-    call::{Answer, as_caller},
-    client::{issue_request, revoke_request},
+    call::{Answer, as_caller, unknown_secret},
+    client::{issue_request, revoke_request, rotate_request},
     database::{TestDatabase, on_both},
     server::PLATFORM,
 };
@@ -143,6 +143,26 @@ fn tokens(world: &World) -> Vec<(&'static str, Call)> {
         request.allowed_cidrs = networks.iter().map(|&text| text.to_owned()).collect();
         Call::from(request)
     };
+    let overlapping = |number: usize, seconds| {
+        Call::from(RotateTokenRequest {
+            overlap: Some(Duration { seconds, nanos: 0 }),
+            ..rotate_request(&world.spare[number])
+        })
+    };
+    let named_request = |id: &str| {
+        Call::from(world.issue(|request| {
+            request.name = format!("named by {id:.1}");
+            request.request_id = id.to_owned();
+        }))
+    };
+    let report = |count: usize, source: &str| {
+        let mut secrets = Vec::new();
+        secrets.resize_with(count, unknown_secret);
+        Call::from(RevokeLeakedTokensRequest {
+            secrets,
+            source: source.to_owned(),
+        })
+    };
     vec![
         ("50 scopes", limited("scoped", &["*.read"; 50], &[])),
         (
@@ -169,6 +189,12 @@ fn tokens(world: &World) -> Vec<(&'static str, Call)> {
         ("the name of a dead token", named("dead")),
         ("ids of 64 characters", longest.into()),
         ("for the member itself", for_actor.into()),
+        ("an overlap of 7 days", overlapping(0, 7 * 24 * 60 * 60)),
+        ("an overlap of nothing", overlapping(1, 0)),
+        ("a request id of 64", named_request(&longest_id())),
+        ("a request id of one character", named_request("-")),
+        ("a report of 1,000", report(1000, &"s".repeat(100))),
+        ("a report of one", report(1, "one\n\ttwo")),
         ("no reason", because("")),
         ("a reason of 500 letters", because(&"r".repeat(500))),
         ("a reason of 500 emoji", because(&"😀".repeat(500))),

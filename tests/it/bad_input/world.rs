@@ -24,6 +24,8 @@ pub(super) struct World {
     /// A live token of `max`, named `taken`.
     pub(super) token_id: String,
     pub(super) secret: String,
+    /// Live tokens of `max` to spare.
+    pub(super) spare: Vec<String>,
     /// Page tokens: of `acme`'s tokens, of those of `max`, of `acme`'s members, of workspaces, of all events.
     pub(super) tokens_page: String,
     pub(super) max_page: String,
@@ -46,7 +48,11 @@ impl World {
         client.put_member("frozen", "fred", "member").await;
         client.put_member("gone", "gus", "member").await;
         let issued = client.issue("acme", "max", "taken", None).await;
-        client.issue("acme", "max", "second", None).await;
+        let mut spare = Vec::new();
+        for name in ["second", "third"] {
+            let issued = client.issue("acme", "max", name, None).await;
+            spare.push(issued.token.expect("a token").token_id);
+        }
         let dead = client.issue("acme", "max", "dead", None).await;
         client.revoke(&dead.token.expect("a token").token_id).await;
         for number in 0..50 {
@@ -91,6 +97,7 @@ impl World {
             events_page: next_page(&channel, events).await,
             token_id: issued.token.expect("a token").token_id,
             secret: issued.secret,
+            spare,
             server,
             channel,
             client,

@@ -8,8 +8,9 @@ use countersign::{
         AuthorizeRequest, BatchAuthorizeRequest, CreateWorkspaceRequest, DeleteWorkspaceRequest,
         GetMemberRequest, GetTokenRequest, GetWorkspaceRequest, IssueTokenRequest,
         ListEventsRequest, ListMembersRequest, ListPermissionsRequest, ListTokensRequest,
-        ListWorkspacesRequest, PutMemberRequest, RemoveMemberRequest, RevokeTokenRequest,
-        RevokeTokensRequest, SetMemberRoleRequest, SetMemberStateRequest, UpdateWorkspaceRequest,
+        ListWorkspacesRequest, PutMemberRequest, RemoveMemberRequest, RevokeLeakedTokensRequest,
+        RevokeTokenRequest, RevokeTokensRequest, RotateTokenRequest, SetMemberRoleRequest,
+        SetMemberStateRequest, UpdateWorkspaceRequest,
     },
 };
 use tonic::{
@@ -35,6 +36,8 @@ fn every_call() -> Vec<Call> {
         BatchAuthorizeRequest::default().into(),
         ListPermissionsRequest::default().into(),
         RevokeTokensRequest::default().into(),
+        RotateTokenRequest::default().into(),
+        RevokeLeakedTokensRequest::default().into(),
         IssueTokenRequest::default().into(),
         RevokeTokenRequest::default().into(),
         GetTokenRequest::default().into(),

@@ -8,9 +8,9 @@ use countersign::pb::{
     BatchAuthorizeRequest, BatchMode, Check, CreateWorkspaceRequest, DeleteWorkspaceRequest,
     GetMemberRequest, GetTokenRequest, GetWorkspaceRequest, ListEventsRequest, ListMembersRequest,
     ListPermissionsRequest, ListTokensRequest, ListWorkspacesRequest, PutMemberRequest,
-    RemoveMemberRequest, Resource, RevokeTokenRequest, RevokeTokensRequest, SetMemberRoleRequest,
-    SetMemberStateRequest, TokenState, UpdateWorkspaceRequest,
-    get_token_request::Target as GetTarget, resource::Owner,
+    RemoveMemberRequest, Resource, RevokeLeakedTokensRequest, RevokeTokenRequest,
+    RevokeTokensRequest, RotateTokenRequest, SetMemberRoleRequest, SetMemberStateRequest,
+    TokenState, UpdateWorkspaceRequest, get_token_request::Target as GetTarget, resource::Owner,
     revoke_token_request::Target as RevokeTarget,
 };
 use tonic::{Code, Status};
@@ -32,6 +32,8 @@ Authorize         yes       -     -      -    -              -               -
 BatchAuthorize    yes       -     -      -    -              -               -
 ListPermissions   yes       -     -      -    -              -               -
 IssueToken        -         yes   -      -    -              -               -
+RotateToken       -         yes   -      -    -              -               -
+RevokeLeakedTokens yes      yes   yes    yes  -              -               -
 RevokeToken/id    -         -     yes    -    -              -               -
 RevokeToken/secret yes      yes   yes    yes  -              -               -
 GetToken/id       -         -     -      yes  -              -               -
@@ -60,6 +62,8 @@ const ACTING: &str = "
 call               acts_for none     self overseer  plain  suspended removed unknown foreign
 IssueToken         members  required ok   forbidden hidden hidden    hidden  hidden  hidden
 IssueToken         platform ok       ok   forbidden hidden hidden    hidden  hidden  hidden
+RotateToken        members  required ok   forbidden hidden hidden    hidden  hidden  hidden
+RotateToken        platform ok       ok   forbidden hidden hidden    hidden  hidden  hidden
 RevokeToken/id     members  required ok   ok        hidden hidden    hidden  hidden  hidden
 RevokeToken/id     platform ok       ok   ok        hidden hidden    hidden  hidden  hidden
 RevokeToken/secret members  ok       ok   ok        ok     ok        ok      ok      ok
@@ -188,6 +192,12 @@ fn call(pair: &Pair, target: &Target) -> Call {
             request.actor = actor;
             request.into()
         }
+        "RotateToken" => RotateTokenRequest {
+            token_id: target.token_id.clone(), actor, ..Default::default()
+        }.into(),
+        "RevokeLeakedTokens" => RevokeLeakedTokensRequest {
+            secrets: vec![target.secret.clone()], source: String::new()
+        }.into(),
         "RevokeToken/id" => RevokeTokenRequest {
             target: Some(RevokeTarget::TokenId(target.token_id.clone())), actor, ..Default::default()
         }.into(),
@@ -235,8 +245,8 @@ async fn exactly_the_permitted_pairs_of_caller_and_actor_pass(database: TestData
     world.platform.put_member("other", "toy", "member").await;
     world.platform.put_member("other", "doomed", "member").await;
     let pairs = pairs();
-    // 18 callers; 9 calls of TokenService, four of its RPCs in two forms, with 8 actors; and 15 without.
-    assert_eq!(pairs.len(), 18 * (9 * 8 + 15));
+    // 18 callers; 10 calls of TokenService, four of its RPCs in two forms, with 8 actors; and 16 without.
+    assert_eq!(pairs.len(), 18 * (10 * 8 + 16));
     let (permitted, refused): (Vec<_>, Vec<_>) =
         pairs.into_iter().partition(|pair| pair.expected == "ok");
     println!("{} permitted, {} refused", permitted.len(), refused.len());
@@ -260,7 +270,8 @@ async fn exactly_the_permitted_pairs_of_caller_and_actor_pass(database: TestData
 
     for (number, pair) in permitted.iter().enumerate() {
         let mut target = standing(&world, number);
-        if pair.call.starts_with("RevokeToken") {
+        let ends_a_token = ["RevokeToken", "RevokeLeakedTokens", "RotateToken"];
+        if ends_a_token.iter().any(|call| pair.call.starts_with(call)) {
             let name = format!("to be revoked {number}");
             let issued = world.platform.issue("acme", "max", &name, None).await;
             target.token_id = issued.token.expect("a token").token_id;
@@ -352,6 +363,14 @@ async fn assert_passed(world: &World, pair: &Pair, target: &Target, answer: Answ
             assert_eq!(answer.token.is_some(), is_told, "{name}");
             assert_revoked(world, pair, target).await;
         }
+        Answer::RotateToken(answer) => {
+            let predecessor = answer.predecessor.expect("a predecessor");
+            assert_eq!(predecessor.token_id, target.token_id, "{name}");
+            let successor = answer.token.expect("a token");
+            assert_eq!(successor.predecessor_id, target.token_id, "{name}");
+            assert_eq!(successor.member_id, "max", "{name}");
+        }
+        Answer::RevokeLeakedTokens(_) => assert_revoked(world, pair, target).await,
         Answer::RevokeTokens(_) => assert_revoked(world, pair, target).await,
         Answer::GetToken(answer) => {
             let id = answer.token.map(|token| token.token_id);

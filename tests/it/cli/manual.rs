@@ -13,7 +13,19 @@ const COMMANDS: [(&str, &[&str]); 18] = [
     ("key", &["new"]),
     ("pepper", &["new", "status"]),
     ("restore-guard", &[]),
-    ("token", &["issue", "list", "get", "revoke", "inspect"]),
+    (
+        "token",
+        &[
+            "issue",
+            "rotate",
+            "list",
+            "get",
+            "revoke",
+            "revoke-all",
+            "revoke-leaked",
+            "inspect",
+        ],
+    ),
     (
         "member",
         &[
@@ -88,6 +100,8 @@ fn no_option_takes_a_secret_and_exit_codes_are_told() {
         &["token", "issue"][..],
         &["token", "get"],
         &["token", "revoke"],
+        &["token", "rotate"],
+        &["token", "revoke-leaked"],
         &["authorize"],
         &["permissions"],
         &["events"],

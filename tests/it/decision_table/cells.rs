@@ -250,6 +250,8 @@ impl Cell {
                 created_at: Timestamp(0),
                 expires_at: (token == "expired").then_some(NOW),
                 limits: self.limits().boxed(),
+                predecessor_id: None,
+                rotated: None,
                 revoked: (token == "revoked").then(|| Box::new(revocation())),
             }),
             member: Arc::new(Member {

@@ -206,6 +206,7 @@ impl Story {
             expires_at: ttl.map(|ttl| instant(self.server.clock().now().plus(ttl))),
             scopes: limited(&["bookings.*", "*.list"]),
             allowed_cidrs: limited(&["192.0.2.0/24", "2001:db8::1/128"]),
+            predecessor_id: String::new(),
         };
         let token_id = done.token.expect("the answer carries it").token_id;
         self.tell("max", done.revision, Details::TokenIssued(details))
@@ -235,6 +236,7 @@ impl Story {
         let details = TokenRevoked {
             reason: "rotated".to_owned(),
             by_secret,
+            leak_source: None,
         };
         let revision = done.expect("it is revoked").into_inner().revision;
         self.tell("max", revision, Details::TokenRevoked(details))

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Every command that has none below it, as it is typed.
-const COMMANDS: [&str; 36] = [
+const COMMANDS: [&str; 39] = [
     "serve",
     "dev",
     "migrate",
@@ -37,8 +37,12 @@ const COMMANDS: [&str; 36] = [
     "pepper status",
     "restore-guard",
     "token issue",
+    "token rotate",
     "token list",
     "token get",
+    // Before the one that they begin with.
+    "token revoke-all",
+    "token revoke-leaked",
     "token revoke",
     "token inspect",
     "member list",
@@ -123,33 +127,46 @@ fn feed(mut command: Command, stdin: &str) -> Output {
     child.wait_with_output().expect("it ends")
 }
 
-/// Issues a token on the command line: the secret, and what was printed beside it.
-fn issue(bench: &mut Bench, name: &str, form: &str) -> String {
+/// Issues a token on the command line: its id and its secret. What was printed beside the secret is kept.
+fn issue(bench: &mut Bench, name: &str, form: &str) -> (String, String) {
     let line = format!(
-        "token issue --workspace acme --member max --name {name} --ttl 90d --output {form}"
+        "token issue --workspace acme --member max --name {name} --ttl 90d --output {form} --request-id {name}"
     );
-    let output = bench.run(&line, "");
+    let made = make(bench, &line);
+    // Once more: it is told, without the secret.
+    bench.tell(&line, "");
+    made
+}
+
+/// Runs a command that prints a secret.
+fn make(bench: &mut Bench, line: &str) -> (String, String) {
+    let output = bench.run(line, "");
     let printed = String::from_utf8(output.stdout).expect("text");
-    let start = printed
-        .find("csn_pat_1")
-        .unwrap_or_else(|| panic!("{printed}"));
-    let secret = printed[start..start + "csn_pat_1".len() + 49].to_owned();
+    let find = |start: &str, length: usize| {
+        let found = printed.find(start).unwrap_or_else(|| panic!("{printed}"));
+        printed[found..found + start.len() + length].to_owned()
+    };
+    let (id, secret) = (find("tok_", 22), find("csn_pat_1", 49));
     assert_eq!(printed.matches(&secret).count(), 1, "shown once");
     bench
         .printed
         .extend(printed.replace(&secret, "").into_bytes());
     bench.printed.extend(output.stderr);
-    secret
+    (id, secret)
 }
 
 /// The commands that talk to the server, with success and without.
 fn talk(bench: &mut Bench, search: &mut Search) {
     bench.tell("workspace create acme --name Acme", "");
     bench.tell("member put max --workspace acme --role member", "");
-    let first = issue(bench, "first", "text");
-    let second = issue(bench, "second", "json");
+    let (_, first) = issue(bench, "first", "text");
+    let (old, second) = issue(bench, "second", "json");
+    let rotate = format!("token rotate {old} --overlap 1h --ttl 90d --request-id again");
+    let (_, third) = make(bench, &rotate);
+    bench.tell(&rotate, "");
+    bench.tell(&format!("token rotate {old}"), "");
     let unknown = unknown_secret();
-    for token in [&first, &second, &unknown] {
+    for token in [&first, &second, &third, &unknown] {
         search.token(token);
     }
     for token in [
@@ -173,6 +190,8 @@ fn talk(bench: &mut Bench, search: &mut Search) {
     for line in [
         format!("token get {first}"),
         format!("token revoke {first}"),
+        format!("token revoke {old} --request-id {first}"),
+        format!("token rotate {first}"),
         format!("authorize --action {first} --bearer"),
         format!("workspace get {first}"),
         format!("healthcheck --service {first}"),
@@ -203,6 +222,16 @@ fn talk(bench: &mut Bench, search: &mut Search) {
         bench.tell(line, "");
     }
     bench.tell("token revoke --secret-stdin --reason gone", &second);
+    for form in ["text", "json"] {
+        let line = format!("token revoke-leaked --source a-paste --output {form}");
+        bench.tell(
+            &line,
+            &format!("{first}\nBearer {third}\n{unknown}\n{first}x\n"),
+        );
+    }
+    bench.tell("token revoke-leaked --key-file peppers", &first);
+    bench.tell("token revoke-all --workspace acme", "");
+    bench.tell("token revoke-all --workspace acme --reason over --yes", "");
     bench.tell("workspace delete acme --yes", "");
 }
 
@@ -269,7 +298,7 @@ async fn no_command_nor_its_server_tells_a_secret(database: TestDatabase) {
     let log = process.log();
     assert!(log.contains("\"TRACE\"") && log.contains("traces") || log.contains("TRACE"));
     assert!(sink.spans().len() > 50, "{} spans", sink.spans().len());
-    assert!(scrape.contains("countersign_tokens_issued_total 2"));
+    assert!(scrape.contains("countersign_tokens_issued_total 3"));
     assert_eq!(search.find(&bench.printed), [], "printed");
     assert_eq!(search.find(log.as_bytes()), [], "in the log");
     assert_eq!(search.find(scrape.as_bytes()), [], "in the metrics");

@@ -9,16 +9,16 @@ use countersign::pb::{
     self, BatchAuthorizeRequest, CreateWorkspaceRequest, DeleteWorkspaceRequest, GetMemberRequest,
     GetTokenRequest, GetWorkspaceRequest, ListEventsRequest, ListMembersRequest,
     ListPermissionsRequest, ListTokensRequest, ListWorkspacesRequest, MemberState,
-    PutMemberRequest, RemoveMemberRequest, RevokeTokenRequest, RevokeTokensRequest,
-    SetMemberRoleRequest, SetMemberStateRequest, UpdateWorkspaceRequest, get_token_request,
-    resource::Owner, revoke_token_request,
+    PutMemberRequest, RemoveMemberRequest, RevokeLeakedTokensRequest, RevokeTokenRequest,
+    RevokeTokensRequest, RotateTokenRequest, SetMemberRoleRequest, SetMemberStateRequest,
+    UpdateWorkspaceRequest, get_token_request, resource::Owner, revoke_token_request,
 };
 use tonic::{Request, Response, Status, metadata::KeyAndValueRef};
 
 use super::search;
 use crate::support::{
     call::rpcs,
-    client::{Client, authorize_request, issue_request, revoke_request},
+    client::{Client, authorize_request, issue_request, revoke_request, rotate_request},
     process::Process,
     server::{BOOKINGS, PLATFORM, key_of},
 };
@@ -191,6 +191,7 @@ impl Session {
             let done = decisions.batch_authorize(request).await;
             self.hear("BatchAuthorize", done);
         }
+        self.rotations(client, &token_id, authorization).await;
         let by_id = GetTokenRequest {
             target: Some(get_token_request::Target::TokenId(token_id.clone())),
             ..Default::default()
@@ -212,6 +213,7 @@ impl Session {
             let done = tokens.revoke_token(request).await;
             self.hear("RevokeToken", done);
         }
+        self.reports(client, secret, authorization).await;
         let request = RevokeTokensRequest {
             workspace_id: workspace_id.to_owned(),
             reason: "the end".to_owned(),
@@ -225,6 +227,44 @@ impl Session {
         self.hear("ListEvents", done);
         self.removing_calls(client, workspace_id, authorization)
             .await;
+    }
+
+    /// A rotation, and the same once more.
+    async fn rotations(&mut self, client: &Client, token_id: &str, authorization: Option<&str>) {
+        let mut tokens = client.tokens.clone();
+        let rotation = RotateTokenRequest {
+            overlap: Some(prost_types::Duration {
+                seconds: 60,
+                nanos: 0,
+            }),
+            request_id: "rotation".to_owned(),
+            ..rotate_request(token_id)
+        };
+        for _ in ["made", "replayed"] {
+            let request = self.request(rotation.clone(), authorization);
+            let done = tokens.rotate_token(request).await;
+            if let Some(rotated) = self.hear("RotateToken", done)
+                && !rotated.replayed
+            {
+                self.secrets.push(rotated.secret);
+            }
+        }
+    }
+
+    /// A report of what was found.
+    async fn reports(&mut self, client: &Client, secret: &str, authorization: Option<&str>) {
+        let mut tokens = client.tokens.clone();
+        let request = RevokeLeakedTokensRequest {
+            secrets: vec![
+                secret.to_owned(),
+                format!("Bearer {secret}"),
+                format!("{secret}x"),
+            ],
+            source: "a paste".to_owned(),
+        };
+        let request = self.request(request, authorization);
+        let done = tokens.revoke_leaked_tokens(request).await;
+        self.hear("RevokeLeakedTokens", done);
     }
 
     async fn directory_calls(

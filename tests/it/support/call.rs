@@ -32,6 +32,7 @@ macro_rules! rpcs {
         }
 
         /// What a call was answered.
+        #[expect(clippy::large_enum_variant, reason = "there is one at a time")]
         pub(crate) enum Answer {
             $($name(pb::$response)),+
         }
@@ -86,6 +87,8 @@ rpcs! {
     BatchAuthorize, BatchAuthorizeRequest, BatchAuthorizeResponse => AuthorizationServiceClient.batch_authorize;
     ListPermissions, ListPermissionsRequest, ListPermissionsResponse => AuthorizationServiceClient.list_permissions;
     IssueToken, IssueTokenRequest, IssueTokenResponse => TokenServiceClient.issue_token;
+    RotateToken, RotateTokenRequest, RotateTokenResponse => TokenServiceClient.rotate_token;
+    RevokeLeakedTokens, RevokeLeakedTokensRequest, RevokeLeakedTokensResponse => TokenServiceClient.revoke_leaked_tokens;
     RevokeToken, RevokeTokenRequest, RevokeTokenResponse => TokenServiceClient.revoke_token;
     RevokeTokens, RevokeTokensRequest, RevokeTokensResponse => TokenServiceClient.revoke_tokens;
     GetToken, GetTokenRequest, GetTokenResponse => TokenServiceClient.get_token;

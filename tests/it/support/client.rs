@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use countersign::pb::{
     AuthorizeRequest, AuthorizeResponse, CreateWorkspaceRequest, DeleteWorkspaceRequest,
     IssueTokenRequest, IssueTokenResponse, Member, MemberState, PutMemberRequest,
-    RemoveMemberRequest, Resource, RevokeTokenRequest, SetMemberRoleRequest, SetMemberStateRequest,
-    Token, UpdateWorkspaceRequest, Workspace, WorkspaceState,
+    RemoveMemberRequest, Resource, RevokeTokenRequest, RotateTokenRequest, SetMemberRoleRequest,
+    SetMemberStateRequest, Token, UpdateWorkspaceRequest, Workspace, WorkspaceState,
     authorization_service_client::AuthorizationServiceClient,
     directory_service_client::DirectoryServiceClient, event_service_client::EventServiceClient,
     issue_token_request::Expiry, resource::Owner, revoke_token_request::Target,
@@ -238,6 +238,14 @@ pub(crate) fn revoke_request(token_id: &str) -> RevokeTokenRequest {
     RevokeTokenRequest {
         target: Some(Target::TokenId(token_id.to_owned())),
         reason: "no longer needed".to_owned(),
+        ..Default::default()
+    }
+}
+
+/// To a successor that never expires, with no overlap and no actor.
+pub(crate) fn rotate_request(token_id: &str) -> RotateTokenRequest {
+    RotateTokenRequest {
+        token_id: token_id.to_owned(),
         ..Default::default()
     }
 }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::{postgres, tools};
 
 /// Every table that the service writes, in an order that reads well.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "workspace",
     "member",
     "token",
@@ -19,6 +19,7 @@ const TABLES: [&str; 7] = [
     "event",
     "feed_head",
     "staleness_bound",
+    "request",
 ];
 
 /// A kind of database.

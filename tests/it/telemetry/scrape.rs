@@ -90,6 +90,8 @@ async fn everything_is_there_from_the_first_scrape(database: TestDatabase) {
     for (series, value) in [
         ("countersign_tokens_issued_total".to_owned(), 0.0),
         ("countersign_tokens_revoked_total".to_owned(), 0.0),
+        ("countersign_tokens_rotated_total".to_owned(), 0.0),
+        ("countersign_tokens_reused_total".to_owned(), 0.0),
         ("countersign_rpc_calls_in_flight".to_owned(), 0.0),
         ("countersign_feed_head_revision".to_owned(), 0.0),
         (format!("countersign_policy_info{{hash=\"{hash}\"}}"), 1.0),

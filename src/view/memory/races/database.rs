@@ -118,6 +118,8 @@ impl Committed {
                 created_at: EPOCH,
                 expires_at: None,
                 limits: None,
+                predecessor_id: None,
+                rotated: None,
                 revoked: None,
             })
         };

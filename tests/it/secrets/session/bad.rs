@@ -9,13 +9,13 @@ use std::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use countersign::pb::{
     AuthorizeRequest, Context, GetTokenRequest, IssueTokenRequest, ListTokensRequest,
-    get_token_request,
+    RevokeTokenRequest, get_token_request,
 };
 use tonic::Request;
 
 use super::{Session, by_secret, revoke_by_secret};
 use crate::support::{
-    client::{Client, authorize_request, issue_request, revoke_request},
+    client::{Client, authorize_request, issue_request, revoke_request, rotate_request},
     process::Process,
     server::{PLATFORM, key_of},
 };
@@ -67,6 +67,14 @@ impl Session {
         let done = tokens.get_token(by_id).await;
         self.hear("GetToken", done);
         let done = tokens.revoke_token(revoke_request(live)).await;
+        self.hear("RevokeToken", done);
+        let done = tokens.rotate_token(rotate_request(live)).await;
+        self.hear("RotateToken", done);
+        let named = RevokeTokenRequest {
+            request_id: text(),
+            ..revoke_request("tok_none")
+        };
+        let done = tokens.revoke_token(named).await;
         self.hear("RevokeToken", done);
         let mut decisions = client.authorization.clone();
         let fine = || authorize_request(live, "bookings.read", "acme", None);
