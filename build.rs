@@ -27,6 +27,12 @@ const SECRET_HOLDERS: [&str; 10] = [
     ".countersign.v1.RotateTokenResponse",
 ];
 
+/// Parts of the messages of a decision that are large: in a box of their own they are not copied along from step to step.
+const BOXED: [&str; 2] = [
+    ".countersign.v1.AuthorizeResponse.principal",
+    ".countersign.v1.AuthorizeResponse.explanation",
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={ROOT}");
     let descriptors = protox::compile(FILES, [ROOT])?;
@@ -34,8 +40,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         .ok_or("OUT_DIR is not set")?
         .into();
     fs::write(out.join("countersign.binpb"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure()
-        .skip_debug(SECRET_HOLDERS)
+    let configured = tonic_prost_build::configure().skip_debug(SECRET_HOLDERS);
+    BOXED
+        .into_iter()
+        .fold(configured, |configured, path| configured.boxed(path))
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -135,7 +135,7 @@ fn text(answer: &AuthorizeResponse, paint: Paint) -> String {
     if decision.outcome() == Outcome::Allow {
         fields.push(("reach", reach_told(decision.reach()).into()));
     }
-    fields.extend(whose(answer.principal.as_ref()));
+    fields.extend(whose(answer.principal.as_deref()));
     if let Some(explanation) = &answer.explanation {
         fields.push(("rule", explanation.rule.as_str().into()));
         let reach = reach_told(explanation.reach());

@@ -64,8 +64,8 @@ pub struct Ask {
 /// The circumstances under which something is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Circumstances {
-    /// For whom the bearer asks to act; empty for nobody else. Shared, as it may be long and the asks of a batch many.
-    pub on_behalf_of: Arc<str>,
+    /// For whom the bearer asks to act, if it is said. Shared, as it may be long and the asks of a batch many.
+    pub on_behalf_of: Option<Arc<str>>,
     /// From where the bearer asks, if that was told.
     pub client_ip: Option<ClientIp>,
 }
@@ -290,8 +290,8 @@ fn authenticate<'a>(
     if !token.admits(circumstances.client_ip) {
         return Err(DenyReason::AddressNotAllowed);
     }
-    let on_behalf_of = &*circumstances.on_behalf_of;
-    if !on_behalf_of.is_empty() && on_behalf_of != member.member_id.as_str() {
+    let on_behalf_of = circumstances.on_behalf_of.as_deref();
+    if on_behalf_of.is_some_and(|other| other != member.member_id.as_str()) {
         return Err(DenyReason::Impersonation);
     }
     Ok(bearer)

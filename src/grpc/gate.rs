@@ -7,7 +7,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use http::{Extensions, HeaderMap, HeaderName, header::AUTHORIZATION};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tonic::{Request, transport::server::TcpConnectInfo};
 
 use crate::domain::{
@@ -28,7 +28,17 @@ const BY_SECRET_PER_SECOND: u32 = 20;
 
 /// The caller of a request, as the guard found it before anything of the message was read.
 #[derive(Clone)]
-pub(super) struct Authenticated(pub(super) Arc<Caller>);
+pub(super) struct Authenticated {
+    pub(super) caller: Arc<Caller>,
+    /// When the call began, from which its deadline counts.
+    pub(super) began: Instant,
+}
+
+/// When the call with these extensions began, for whoever has to end before its deadline.
+pub(super) fn began(extensions: &Extensions) -> Instant {
+    let authenticated = extensions.get::<Authenticated>();
+    authenticated.map_or_else(Instant::now, |authenticated| authenticated.began)
+}
 
 /// The admission to a stream, which may outlive the key or the grant that it was opened with.
 pub struct Admission {
@@ -93,7 +103,7 @@ impl Gate {
     /// The caller of this request, if it has at least one of these grants.
     pub fn admit<T>(&self, request: &Request<T>, grants: &[Grant]) -> Result<Arc<Caller>, Error> {
         let caller = match request.extensions().get::<Authenticated>() {
-            Some(Authenticated(caller)) => Arc::clone(caller),
+            Some(Authenticated { caller, .. }) => Arc::clone(caller),
             None => self.authenticate(request.metadata().as_ref(), request.extensions())?,
         };
         caller.require_any(grants)?;

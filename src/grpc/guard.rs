@@ -16,7 +16,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
-use tonic::{Code, Extensions, Status, body::Body};
+use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
@@ -61,16 +61,6 @@ impl Default for CallLimits {
 /// How tonic tells in which ways a message may be compressed.
 const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
-
-/// When a call began, from which its deadline counts, also for whoever has to end before it.
-#[derive(Clone, Copy)]
-struct Began(Instant);
-
-/// When the call with these extensions began.
-pub(super) fn began(extensions: &Extensions) -> Instant {
-    let began = extensions.get::<Began>();
-    began.map_or_else(Instant::now, |began| began.0)
-}
 
 /// Adds the guard to a service.
 #[derive(Clone)]
@@ -153,17 +143,18 @@ where
             _ => (others, limits.others_at_once, limits.other_deadline),
         };
         // Before it takes a place and before anything of its message is read: a stranger gets neither.
-        match gate.authenticate(request.headers(), request.extensions()) {
-            Ok(caller) => drop(request.extensions_mut().insert(Authenticated(caller))),
+        let caller = match gate.authenticate(request.headers(), request.extensions()) {
+            Ok(caller) => caller,
             Err(error) => return Box::pin(ready(Ok(answer(error)))),
-        }
+        };
         let Ok(place) = Arc::clone(places).try_acquire_owned() else {
             let error = Error::Overloaded { limit: at_once };
             return Box::pin(ready(Ok(answer(error))));
         };
         let deadline = limit.min(asked_for(request.headers()).unwrap_or(limit));
         let began = Instant::now();
-        request.extensions_mut().insert(Began(began));
+        let authenticated = Authenticated { caller, began };
+        request.extensions_mut().insert(authenticated);
         let call = self.inner.call(request);
         Box::pin(run(call, (began, deadline), place))
     }

@@ -71,19 +71,21 @@ pub(super) fn verdict(verdict: Verdict) -> pb::AuthorizeResponse {
     let role = |principal: &Bearer| principal.member.role.as_str().to_owned();
     pb::AuthorizeResponse {
         decision: Some(decision(verdict.decision)),
-        principal: verdict.principal.as_ref().map(principal),
+        principal: verdict.principal.as_ref().map(principal).map(Box::new),
         revision: revision(verdict.revision),
         reusable_for: verdict.reusable_for.map(duration),
-        explanation: verdict.explanation.map(|explained| pb::Explanation {
-            role: verdict.principal.as_ref().map(role).unwrap_or_default(),
-            rule: explained.explanation.rule,
-            reach: explained
-                .explanation
-                .reach
-                .map_or(pb::Reach::Unspecified, reach)
-                .into(),
-            policy_hash: explained.policy_hash,
-            missing_scope: explained.explanation.missing_scope.unwrap_or_default(),
+        explanation: verdict.explanation.map(|explained| {
+            Box::new(pb::Explanation {
+                role: verdict.principal.as_ref().map(role).unwrap_or_default(),
+                rule: explained.explanation.rule,
+                reach: explained
+                    .explanation
+                    .reach
+                    .map_or(pb::Reach::Unspecified, reach)
+                    .into(),
+                policy_hash: explained.policy_hash,
+                missing_scope: explained.explanation.missing_scope.unwrap_or_default(),
+            })
         }),
     }
 }

@@ -14,7 +14,8 @@ use crate::{
         error::Error,
         explain::{Explanation, explain},
         ids::{CallerName, Revision, RevisionName},
-        policy::Reach,
+        policy::{Policy, Reach},
+        secret::Secret,
         time::Timestamp,
     },
     view::{Era, Lookup, Seen},
@@ -30,6 +31,19 @@ pub struct Presentation<'a> {
     pub min_revision: Option<RevisionName>,
     /// When the call began, whose deadline counts from then on.
     pub began: Instant,
+}
+
+impl Presentation<'_> {
+    fn lookup<'a>(&'a self, era: Era, rules: &'a Rules, secret: &'a Secret) -> Lookup<'a> {
+        Lookup {
+            secret,
+            ring: &rules.ring,
+            caller: self.caller,
+            min_revision: self.min_revision,
+            began: self.began,
+            era,
+        }
+    }
 }
 
 /// A decision with what its caller may know.
@@ -80,21 +94,53 @@ impl Service {
     /// Decides whether the bearer of what was presented may do what is asked.
     pub async fn authorize(
         &self,
-        presentation: Presentation<'_>,
+        presentation: &Presentation<'_>,
         ask: &Ask,
         with_explanation: bool,
     ) -> Result<Verdict, Error> {
         let (era, rules) = self.rules_of_era();
-        let policy = &rules.policy;
-        let decide = |presented: &Presented, now| decide(policy, presented, ask, now);
-        let (decision, seen) = self
-            .answer_from_view((era, &rules), &presentation, decide)
+        let decide = |presented: &Presented, now| decide(&rules.policy, presented, ask, now);
+        let decided = self
+            .answer_from_view((era, &rules), presentation, decide)
             .await?;
+        Ok(self.verdict(
+            decided,
+            (&rules.policy, ask),
+            presentation.caller,
+            with_explanation,
+        ))
+    }
+
+    /// The same from what memory knows by now, or None: then it has to be waited for.
+    pub fn authorize_at_once(
+        &self,
+        presentation: &Presentation<'_>,
+        ask: &Ask,
+        with_explanation: bool,
+    ) -> Option<Verdict> {
+        let (era, rules) = self.rules_of_era();
+        let decide = |presented: &Presented, now| decide(&rules.policy, presented, ask, now);
+        let decided = self.answer_at_once((era, &rules), presentation, &decide)?;
+        Some(self.verdict(
+            decided,
+            (&rules.policy, ask),
+            presentation.caller,
+            with_explanation,
+        ))
+    }
+
+    fn verdict(
+        &self,
+        (decision, seen): (Decision, Option<Seen>),
+        (policy, ask): (&Policy, &Ask),
+        caller: &CallerName,
+        with_explanation: bool,
+    ) -> Verdict {
         let reason = match decision {
             Decision::Allow(_) => None,
             Decision::Deny(reason) => Some(reason),
         };
-        let seen = self.take(seen, presentation.caller, reason);
+        let seen = self.take(seen, caller, reason);
         let explanation = match &seen.principal {
             Some(bearer) if with_explanation => Some(Explained {
                 explanation: explain(policy, &bearer.member, ask, decision),
@@ -102,13 +148,13 @@ impl Service {
             }),
             _ => None,
         };
-        Ok(Verdict {
+        Verdict {
             decision,
             principal: seen.principal,
             revision: seen.revision,
             reusable_for: seen.reusable_for,
             explanation,
-        })
+        }
     }
 
     /// Decides many things for one bearer, all from one state.
@@ -168,7 +214,24 @@ impl Service {
         })
     }
 
-    /// Answers from what is known of what was presented. A malformed token is not looked up at all.
+    /// Answers from what memory knows by now, if it knows enough. A malformed token is not looked up at all.
+    fn answer_at_once<T>(
+        &self,
+        (era, rules): (Era, &Rules),
+        presentation: &Presentation<'_>,
+        answer: &impl Fn(&Presented, Timestamp) -> T,
+    ) -> Option<(T, Option<Seen>)> {
+        let Some(secret) = rules.format.parse(presentation.token) else {
+            return Some((answer(&Presented::Malformed, self.0.clock.now()), None));
+        };
+        let seen = self
+            .0
+            .view
+            .recall(&presentation.lookup(era, rules, &secret))?;
+        self.answer_of(seen, answer)
+    }
+
+    /// The same, and waits for what memory lacks.
     async fn answer_from_view<T>(
         &self,
         (era, rules): (Era, &Rules),
@@ -178,26 +241,27 @@ impl Service {
         let Some(secret) = rules.format.parse(presentation.token) else {
             return Ok((answer(&Presented::Malformed, self.0.clock.now()), None));
         };
-        let lookup = Lookup {
-            secret: &secret,
-            ring: &rules.ring,
-            caller: presentation.caller,
-            min_revision: presentation.min_revision,
-            began: presentation.began,
-            era,
-        };
+        let lookup = presentation.lookup(era, rules, &secret);
         loop {
-            // What memory knows is answered at once. The rest is boxed, so that its state is not carried along with every call.
             let seen = match self.0.view.recall(&lookup) {
                 Some(seen) => seen,
                 None => Box::pin(self.0.view.look_up(&lookup)).await?,
             };
-            // The clocks are read last: an expiry that passed meanwhile counts, and so does the age of the view.
-            let answer = answer(&seen.presented, self.0.clock.now());
-            if self.0.view.is_current(&seen) {
-                return Ok((answer, Some(seen)));
+            if let Some(answered) = self.answer_of(seen, &answer) {
+                return Ok(answered);
             }
         }
+    }
+
+    /// The clocks are read last: an expiry that passed meanwhile counts, and so does the age of the view. None: it is too old.
+    fn answer_of<T>(
+        &self,
+        seen: Seen,
+        answer: &impl Fn(&Presented, Timestamp) -> T,
+    ) -> Option<(T, Option<Seen>)> {
+        let answered = answer(&seen.presented, self.0.clock.now());
+        let is_current = self.0.view.is_current(&seen);
+        is_current.then_some((answered, Some(seen)))
     }
 
     /// What the caller may know of what was seen.

@@ -145,7 +145,11 @@ async fn a_decision_is_explained_by_the_rule_that_made_it(database: TestDatabase
             missing_scope: String::new(),
         };
         let answer = explained(&service, request.clone()).await;
-        assert_eq!(answer.explanation, Some(expected), "{action} {rule}");
+        assert_eq!(
+            answer.explanation.as_deref(),
+            Some(&expected),
+            "{action} {rule}"
+        );
         // Unasked, it is not given, and the decision is the same.
         let plain = service.authorization.clone().authorize(request).await;
         let plain = plain.expect("a decision").into_inner();

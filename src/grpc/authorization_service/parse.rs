@@ -92,7 +92,9 @@ fn read_context(fields: &mut Fields, context: Option<pb::Context>) -> Option<Con
     };
     Some(Context {
         circumstances: Circumstances {
-            on_behalf_of: context.on_behalf_of.into(),
+            on_behalf_of: Some(context.on_behalf_of)
+                .filter(|other| !other.is_empty())
+                .map(Into::into),
             client_ip: client_ip?,
         },
         min_revision: min_revision?,
@@ -210,8 +212,9 @@ mod tests {
         let asks = batch(request).map(|(_, asks, ..)| asks);
         let asks = asks.unwrap_or_default();
         assert_eq!(asks.len(), MAX_CHECKS);
-        let shared = asks.iter().map(|ask| &ask.circumstances.on_behalf_of);
-        let first = &asks[0].circumstances.on_behalf_of;
-        assert!(shared.into_iter().all(|own| Arc::ptr_eq(own, first)));
+        let of = |ask: &Ask| ask.circumstances.on_behalf_of.clone().unwrap_or_default();
+        let first = of(&asks[0]);
+        assert_eq!(first.len(), 900_000);
+        assert!(asks.iter().all(|ask| Arc::ptr_eq(&of(ask), &first)));
     }
 }

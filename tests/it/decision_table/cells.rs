@@ -305,9 +305,9 @@ impl Cell {
             },
             circumstances: Circumstances {
                 on_behalf_of: match self.value("on_behalf_of") {
-                    "self" => MEMBER.into(),
-                    "other" => OTHER_MEMBER.into(),
-                    _ => "".into(),
+                    "self" => Some(MEMBER.into()),
+                    "other" => Some(OTHER_MEMBER.into()),
+                    _ => None,
                 },
                 client_ip: match self.client_ip() {
                     "" => None,
