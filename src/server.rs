@@ -123,6 +123,8 @@ pub async fn serve_from(
     let shared_tls = Arc::clone(&tls);
     let connections = incoming::accept(inputs.grpc, shared_tls, &limits, has_drained.clone());
     let (readiness, watched) = (telemetry.clone(), service.clone());
+    beside.spawn(service.clone().keep_uses(limits.use_interval));
+    let used = service.clone();
     let drain_delay = fixed.drain_delay;
     let drain = async move {
         shutdown.await;
@@ -152,6 +154,7 @@ pub async fn serve_from(
     }
     telemetry.set_ready(false);
     beside.shutdown().await;
+    used.write_last_uses().await;
     following.stop().await;
     store.close().await;
     tracing::info!("stopped");

@@ -4,6 +4,7 @@ mod authorize;
 mod directory;
 mod events;
 mod tokens;
+mod uses;
 
 use std::{
     sync::{Arc, atomic::AtomicI64},
@@ -23,6 +24,7 @@ pub use tokens::{
     IssueRequest, Issued, LeakReport, ListRequest, RevokeAllRequest, RevokeRequest, Revoked,
     RotateRequest, Rotated, TokenTarget, cursor_after,
 };
+use uses::Uses;
 
 use crate::{
     domain::{
@@ -53,6 +55,7 @@ struct Parts {
     watchers: Watchers,
     view: View,
     reuses: Reuses,
+    uses: Uses,
     /// When old requests were forgotten last, in milliseconds since the epoch.
     forgotten_at: AtomicI64,
 }
@@ -98,6 +101,7 @@ impl Service {
             watchers: Watchers::default(),
             view,
             reuses: Reuses::default(),
+            uses: Uses::default(),
             forgotten_at: AtomicI64::new(0),
         }))
     }

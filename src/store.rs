@@ -20,6 +20,7 @@ mod requests;
 mod staleness;
 mod tokens;
 mod turns;
+mod uses;
 mod vitals;
 
 pub use connect::{

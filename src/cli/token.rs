@@ -11,6 +11,7 @@ mod rotate;
 mod target;
 
 use clap::{Args, Subcommand};
+use prost_types::Timestamp;
 
 use super::{
     Failure, call,
@@ -81,6 +82,15 @@ fn parse_actor(text: &str) -> Result<Actor, String> {
     }
 }
 
+/// An instant on the command line.
+fn parse_instant(text: &str) -> Result<Timestamp, String> {
+    // A date alone, which the parser would take, says neither which end of the day nor in which place of the earth.
+    let has_time = text.len() > "2027-01-31".len();
+    text.parse().ok().filter(|_| has_time).ok_or_else(|| {
+        "must be a date, a time and an offset (RFC 3339), such as `2027-01-31T00:00:00Z`".to_owned()
+    })
+}
+
 fn actor_told(actor: &Actor) -> String {
     format!("{}/{}", actor.workspace_id, actor.member_id)
 }
@@ -118,6 +128,10 @@ fn told(token: &Record, paint: Paint) -> String {
         (
             "expires",
             instant(token.expires_at.as_ref(), "never").into(),
+        ),
+        (
+            "last used",
+            instant(token.last_used_at.as_ref(), "never").into(),
         ),
     ];
     if !token.scopes.is_empty() {

@@ -122,6 +122,8 @@ pub struct TokenRecord {
     pub state: TokenState,
     /// How it was revoked, if `state` is revoked: by itself or with a generation, whichever was first.
     pub revocation: Option<Revocation>,
+    /// When it was last used, as far as that is on record.
+    pub last_used_at: Option<Timestamp>,
 }
 
 impl Token {

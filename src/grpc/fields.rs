@@ -91,6 +91,18 @@ impl Fields {
         }
     }
 
+    /// An instant that may be left out (`Some(None)`).
+    pub(super) fn optional_instant(
+        &mut self,
+        field: &str,
+        value: Option<prost_types::Timestamp>,
+    ) -> Option<Option<Timestamp>> {
+        match value {
+            None => Some(None),
+            Some(value) => self.read(field, timestamp(&value)).map(Some),
+        }
+    }
+
     /// A value whose check depends on the time. Its fault is told together with others; where it is the only one it is left
     /// to whoever carries out the request: one that was carried out before is answered however late it comes again.
     pub(super) fn read_late<T>(

@@ -46,6 +46,7 @@ pub(super) fn token(record: &TokenRecord) -> pb::Token {
             .predecessor_id
             .as_ref()
             .map_or_else(String::new, ToString::to_string),
+        last_used_at: record.last_used_at.map(timestamp),
     }
 }
 

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Api,
-    fields::{Fields, duration, only_true, timestamp, unsupported},
+    fields::{Fields, duration, only_true, timestamp},
     page, render,
 };
 use crate::{
@@ -280,8 +280,6 @@ fn target_by_secret(service: &Service, secret: String) -> TokenTarget {
 }
 
 fn parse_list(caller: &Caller, request: ListTokensRequest) -> Result<ListRequest, Error> {
-    unsupported("expires_before", request.expires_before.is_some())?;
-    unsupported("unused_since", request.unused_since.is_some())?;
     let mut fields = Fields::default();
     let workspace_id = fields.read("workspace_id", WorkspaceId::parse(&request.workspace_id));
     let member_id = fields.optional_member(&request.member_id);
@@ -291,18 +289,28 @@ fn parse_list(caller: &Caller, request: ListTokensRequest) -> Result<ListRequest
         .map(|&state| token_state(state))
         .collect();
     let states = fields.read("states", states);
+    let expires_before = fields.optional_instant("expires_before", request.expires_before);
+    let unused_since = fields.optional_instant("unused_since", request.unused_since);
     let origin = fields.origin_of_member(caller, request.actor.as_ref());
     let page = fields.page(request.page_size, request.page_token);
-    match (origin, workspace_id, member_id, states, page) {
-        (Some(origin), Some(workspace_id), Some(member_id), Some(states), Some(page)) => {
-            Ok(ListRequest {
-                origin,
-                workspace_id,
-                member_id,
-                states,
-                page,
-            })
-        }
+    let instants = expires_before.zip(unused_since);
+    match (origin, workspace_id, member_id, states, instants, page) {
+        (
+            Some(origin),
+            Some(workspace_id),
+            Some(member_id),
+            Some(states),
+            Some((expires_before, unused_since)),
+            Some(page),
+        ) => Ok(ListRequest {
+            origin,
+            workspace_id,
+            member_id,
+            states,
+            expires_before,
+            unused_since,
+            page,
+        }),
         _ => Err(fields.into_error()),
     }
 }

@@ -24,6 +24,9 @@ pub struct Limits {
     pub connection_age: Duration,
     /// How long calls in flight then have to end before the connection is cut.
     pub connection_grace: Duration,
+    /// After how long it is written which tokens were used: half of the minute within which that is on record, so that there
+    /// is time to try again.
+    pub use_interval: Duration,
     /// Of the calls, whatever the connection.
     pub calls: CallLimits,
 }
@@ -39,6 +42,7 @@ impl Default for Limits {
             keepalive_timeout: Duration::from_secs(10),
             connection_age: Duration::from_secs(10 * 60),
             connection_grace: Duration::from_secs(30),
+            use_interval: Duration::from_secs(30),
             calls: CallLimits::default(),
         }
     }

@@ -99,7 +99,7 @@ impl Service {
         with_explanation: bool,
     ) -> Result<Verdict, Error> {
         let (era, rules) = self.rules_of_era();
-        let decide = |presented: &Presented, now| decide(&rules.policy, presented, ask, now);
+        let decide = |presented: &Presented, now| (decide(&rules.policy, presented, ask, now), now);
         let decided = self
             .answer_from_view((era, &rules), presentation, decide)
             .await?;
@@ -119,7 +119,7 @@ impl Service {
         with_explanation: bool,
     ) -> Option<Verdict> {
         let (era, rules) = self.rules_of_era();
-        let decide = |presented: &Presented, now| decide(&rules.policy, presented, ask, now);
+        let decide = |presented: &Presented, now| (decide(&rules.policy, presented, ask, now), now);
         let decided = self.answer_at_once((era, &rules), presentation, &decide)?;
         Some(self.verdict(
             decided,
@@ -131,7 +131,7 @@ impl Service {
 
     fn verdict(
         &self,
-        (decision, seen): (Decision, Option<Seen>),
+        ((decision, at), seen): ((Decision, Timestamp), Option<Seen>),
         (policy, ask): (&Policy, &Ask),
         caller: &CallerName,
         with_explanation: bool,
@@ -141,6 +141,9 @@ impl Service {
             Decision::Deny(reason) => Some(reason),
         };
         let seen = self.take(seen, caller, reason);
+        if let (Decision::Allow(_), Some(bearer)) = (decision, &seen.principal) {
+            self.0.uses.mark(&bearer.token.token_id, at);
+        }
         let explanation = match &seen.principal {
             Some(bearer) if with_explanation => Some(Explained {
                 explanation: explain(policy, &bearer.member, ask, decision),
@@ -165,9 +168,11 @@ impl Service {
         mode: BatchMode,
     ) -> Result<BatchVerdict, Error> {
         let (era, rules) = self.rules_of_era();
-        let decide =
-            |presented: &Presented, now| decide_batch(&rules.policy, presented, asks, mode, now);
-        let (decisions, seen) = self
+        let decide = |presented: &Presented, now| {
+            let decisions = decide_batch(&rules.policy, presented, asks, mode, now);
+            (decisions, now)
+        };
+        let ((decisions, at), seen) = self
             .answer_from_view((era, &rules), &presentation, decide)
             .await?;
         // Whether the token is good is the same for all of them.
@@ -179,6 +184,12 @@ impl Service {
                 Decision::Deny(_) | Decision::Allow(_) => None,
             });
         let seen = self.take(seen, presentation.caller, reason);
+        let is_allowed = |decision: &Decision| matches!(decision, Decision::Allow(_));
+        if let Some(bearer) = &seen.principal
+            && decisions.iter().flatten().any(is_allowed)
+        {
+            self.0.uses.mark(&bearer.token.token_id, at);
+        }
         Ok(BatchVerdict {
             decisions,
             principal: seen.principal,

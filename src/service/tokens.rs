@@ -46,6 +46,10 @@ pub struct ListRequest {
     pub member_id: Option<MemberId>,
     /// In these states only; empty for all.
     pub states: Vec<TokenState>,
+    /// Only those that end by themselves before this instant.
+    pub expires_before: Option<Timestamp>,
+    /// Only those that were not used at this instant or after, and if never, were issued before.
+    pub unused_since: Option<Timestamp>,
     /// Which page.
     pub page: PageRequest,
 }
@@ -157,16 +161,20 @@ impl Service {
             return Err(not_found());
         }
         let key = format!(
-            "tokens {} {} {:?}",
+            "tokens {} {} {:?} {:?} {:?}",
             request.workspace_id,
             member_id.as_ref().map_or("", MemberId::as_str),
-            request.states
+            request.states,
+            request.expires_before,
+            request.unused_since
         );
         let cursor = self.cursor(&key, &request.page)?;
         let filter = TokenFilter {
             workspace_id: request.workspace_id,
             member_id,
             states: request.states,
+            expires_before: request.expires_before,
+            unused_since: request.unused_since,
             after: cursor.as_deref().and_then(parse_cursor),
         };
         let now = self.0.clock.now();

@@ -7,6 +7,7 @@ pub(super) mod member;
 pub(super) mod request;
 pub(super) mod revocation;
 pub(super) mod token;
+pub(super) mod token_use;
 pub(super) mod workspace;
 
 use super::fault::Abort;
@@ -96,6 +97,7 @@ mod tests {
         assert_same(&db, workspace::Entity).await;
         assert_same(&db, member::Entity).await;
         assert_same(&db, token::Entity).await;
+        assert_same(&db, token_use::Entity).await;
         assert_same(&db, revocation::Entity).await;
         assert_same(&db, event::Entity).await;
         assert_same(&db, request::Entity).await;

@@ -5,6 +5,7 @@ mod m20261124_000002_bound_staleness;
 mod m20261124_000003_limit_tokens;
 mod m20261124_000004_rotate_tokens;
 mod m20261124_000005_token_policy;
+mod m20261124_000006_token_use;
 
 use std::collections::HashSet;
 
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000003_limit_tokens::Migration),
             Box::new(m20261124_000004_rotate_tokens::Migration),
             Box::new(m20261124_000005_token_policy::Migration),
+            Box::new(m20261124_000006_token_use::Migration),
         ]
     }
 

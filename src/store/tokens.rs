@@ -11,8 +11,8 @@ use sea_orm::{
 };
 
 use self::select::{
-    bearer, is_digest, is_ended_by, is_in, is_unended, join_bearer, record, select_bearer,
-    select_columns, select_records,
+    bearer, ends_before, is_digest, is_ended_by, is_in, is_unended, is_unused_since, join_bearer,
+    record, select_bearer, select_columns, select_records,
 };
 use super::{
     Session, Tx,
@@ -48,6 +48,10 @@ pub struct TokenFilter {
     pub member_id: Option<MemberId>,
     /// In these states only; empty for all.
     pub states: Vec<TokenState>,
+    /// Only those that end by themselves before this instant.
+    pub expires_before: Option<Timestamp>,
+    /// Only those that were not used at this instant or after, and if never, were issued before.
+    pub unused_since: Option<Timestamp>,
     /// After this one in the order of the list: created at, and the id.
     pub after: Option<(Timestamp, String)>,
 }
@@ -158,6 +162,12 @@ impl<C: ConnectionTrait> Session<C> {
         if !filter.states.is_empty() {
             let states = filter.states.iter();
             query.cond_where(states.fold(Cond::any(), |any, state| any.add(is_in(*state, now))));
+        }
+        if let Some(at) = filter.expires_before {
+            query.cond_where(ends_before(at));
+        }
+        if let Some(at) = filter.unused_since {
+            query.and_where(is_unused_since(at));
         }
         let rows = self.db.query_all(&query).await?;
         rows.iter().map(|row| record(row, now)).collect()

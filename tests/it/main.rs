@@ -36,4 +36,5 @@ mod support;
 mod telemetry;
 mod tls;
 mod token_format;
+mod uses;
 mod watching;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use prost_types::Timestamp;
 
-use super::{ActingFor, Retry, told};
+use super::{ActingFor, Retry, parse_instant, told};
 use crate::{
     cli::{
         Failure,
@@ -103,14 +103,6 @@ pub(super) fn span(duration: Duration) -> prost_types::Duration {
         // A duration here is whole milliseconds.
         nanos: i32::try_from(duration.subsec_nanos()).unwrap_or_default(),
     }
-}
-
-fn parse_instant(text: &str) -> Result<Timestamp, String> {
-    // A date alone, which the parser would take, says neither which end of the day nor in which place of the earth.
-    let has_time = text.len() > "2027-01-31".len();
-    text.parse().ok().filter(|_| has_time).ok_or_else(|| {
-        "must be a date, a time and an offset (RFC 3339), such as `2027-01-31T00:00:00Z`".to_owned()
-    })
 }
 
 impl Issue {

@@ -1,8 +1,9 @@
 //! `countersign token list`.
 
 use clap::{Args, ValueEnum};
+use prost_types::Timestamp;
 
-use super::{ActingFor, at_a_glance, state};
+use super::{ActingFor, at_a_glance, parse_instant, state};
 use crate::{
     cli::{
         Failure,
@@ -33,6 +34,15 @@ pub(super) struct List {
     /// Only tokens in this state; may be given more than once, or with commas between
     #[arg(long, value_enum, value_delimiter = ',')]
     state: Vec<State>,
+
+    /// Only tokens that were not used at this time (RFC 3339) or after, such as `2027-01-31T00:00:00Z`; those that were never used count
+    /// from when they were issued
+    #[arg(long, value_name = "TIME", value_parser = parse_instant)]
+    unused_since: Option<Timestamp>,
+
+    /// Only tokens that end by themselves before this time (RFC 3339), by their own expiry or by the workspace's token policy
+    #[arg(long, value_name = "TIME", value_parser = parse_instant)]
+    expires_before: Option<Timestamp>,
 
     #[command(flatten)]
     paging: Paging,
@@ -75,9 +85,11 @@ impl List {
                 .into_iter()
                 .map(|state| TokenState::from(state).into())
                 .collect(),
+            expires_before: self.expires_before,
+            unused_since: self.unused_since,
             actor: self.acting_for.actor,
             page_size: self.paging.page_size(),
-            ..ListTokensRequest::default()
+            page_token: String::new(),
         };
         let mut client = TokenServiceClient::new(session.channel());
         let ask = async |page_token| {
@@ -95,7 +107,15 @@ impl List {
         };
         self.printing.answer(&list, |list, paint| {
             let headings = [
-                "TOKEN", "MEMBER", "NAME", "HINT", "STATE", "CREATED", "EXPIRES", "SCOPES",
+                "TOKEN",
+                "MEMBER",
+                "NAME",
+                "HINT",
+                "STATE",
+                "CREATED",
+                "EXPIRES",
+                "LAST USED",
+                "SCOPES",
                 "NETWORKS",
             ];
             let mut table = Table::new(&headings);
@@ -108,6 +128,7 @@ impl List {
                     state(token),
                     instant(token.created_at.as_ref(), "-").into(),
                     instant(token.expires_at.as_ref(), "never").into(),
+                    instant(token.last_used_at.as_ref(), "never").into(),
                     at_a_glance(&token.scopes, "all").into(),
                     at_a_glance(&token.allowed_cidrs, "any").into(),
                 ]);

@@ -223,6 +223,7 @@ impl Mutation for Issue {
             token,
             state: TokenState::Active,
             revocation: None,
+            last_used_at: None,
         };
         Ok(Change::made(record, event))
     }

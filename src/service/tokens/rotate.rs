@@ -225,6 +225,7 @@ impl Rotate {
             token,
             state: TokenState::Active,
             revocation: None,
+            last_used_at: None,
         })
     }
 }

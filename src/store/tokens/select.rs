@@ -1,12 +1,12 @@
 //! Selecting tokens together with their member, their workspace and whatever ended them, and reading such rows.
 //!
-//! Aliases: `t` the token, `m` its member, `w` its workspace, `rm` and `rw` the raised generations of either that ended it.
+//! Aliases: `t` the token, `u` its last use, `m` its member, `w` its workspace, `rm` and `rw` the raised generations of either that ended it.
 
 use std::sync::Arc;
 
 use sea_orm::{
     ColumnTrait, ExprTrait, FromQueryResult, Iterable, QueryResult,
-    sea_query::{Cond, Expr, JoinType, Query, SelectStatement},
+    sea_query::{Cond, Expr, Func, JoinType, Query, SelectStatement},
 };
 
 use crate::{
@@ -18,10 +18,12 @@ use crate::{
         token_policy::TokenPolicy,
     },
     store::{
-        entity::{member, revocation, token, workspace},
+        entity::{member, revocation, token, token_use, workspace},
         fault::Abort,
     },
 };
+
+const LAST_USED_AT: &str = "u_last_used_at";
 
 /// Whether the token `t` has one of these digests.
 pub(super) fn is_digest(digests: &[Digest]) -> Expr {
@@ -69,6 +71,30 @@ pub(super) fn is_ended_by(policy: &TokenPolicy, now: Timestamp) -> Cond {
         true => Cond::all().add(Expr::value(false)),
         false => ended,
     }
+}
+
+/// Whether the token `t` ends by itself before this instant: [`crate::domain::token::Token::ends_at`] in SQL.
+pub(super) fn ends_before(at: Timestamp) -> Cond {
+    let created_at = || Expr::col(("t", token::Column::CreatedAt));
+    let expires_at = || Expr::col(("t", token::Column::ExpiresAt));
+    let require_expiry = Expr::col(("w", workspace::Column::RequireExpiry));
+    let max_lifetime = Expr::col(("w", workspace::Column::MaxLifetime));
+    // What is compared with nothing is not true.
+    Cond::any()
+        .add(expires_at().lt(at.0))
+        .add(created_at().add(max_lifetime).lt(at.0))
+        .add(
+            require_expiry
+                .and(expires_at().is_null())
+                .and(created_at().lt(at.0)),
+        )
+}
+
+/// Whether the last use of the token `t` is before this instant, or it was issued before and never used.
+pub(super) fn is_unused_since(at: Timestamp) -> Expr {
+    let last_used_at = Expr::col(("u", token_use::Column::LastUsedAt));
+    let created_at = Expr::col(("t", token::Column::CreatedAt));
+    Expr::expr(Func::coalesce([last_used_at, created_at])).lt(at.0)
 }
 
 fn is_past_expiry(now: Timestamp) -> Cond {
@@ -138,7 +164,7 @@ pub(super) fn select_bearer(query: &mut SelectStatement) {
     select_columns::<workspace::Column>(query, "w");
 }
 
-/// Tokens with member, workspace, and whatever raised generation ended them: `rw` of the workspace, `rm` of the member.
+/// Tokens with member, workspace, their last use `u`, and whatever raised generation ended them: `rw` of the workspace, `rm` of the member.
 pub(super) fn select_records() -> SelectStatement {
     let mut query = Query::select();
     query.from_as("token", "t");
@@ -164,7 +190,17 @@ pub(super) fn select_records() -> SelectStatement {
     );
     query
         .join_as(JoinType::LeftJoin, "revocation", "rw", of_workspace)
-        .join_as(JoinType::LeftJoin, "revocation", "rm", of_member);
+        .join_as(JoinType::LeftJoin, "revocation", "rm", of_member)
+        .join_as(
+            JoinType::LeftJoin,
+            "token_use",
+            "u",
+            Expr::col(("u", token_use::Column::TokenId)).equals(("t", token::Column::TokenId)),
+        )
+        .expr_as(
+            Expr::col(("u", token_use::Column::LastUsedAt)),
+            LAST_USED_AT,
+        );
     select_columns::<revocation::Column>(&mut query, "rw");
     select_columns::<revocation::Column>(&mut query, "rm");
     query
@@ -191,11 +227,13 @@ pub(super) fn record(row: &QueryResult, now: Timestamp) -> Result<TokenRecord, A
             revocations.push(ended.try_into()?);
         }
     }
+    let last_used_at: Option<i64> = row.try_get("", LAST_USED_AT)?;
     Ok(TokenRecord {
         token: Arc::unwrap_or_clone(token),
         state,
         revocation: revocations
             .into_iter()
             .min_by_key(|revocation| revocation.at),
+        last_used_at: last_used_at.map(Timestamp),
     })
 }

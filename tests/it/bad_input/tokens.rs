@@ -9,7 +9,6 @@ use prost_types::{Duration, Timestamp};
 
 use super::{
     Case, MALFORMED, OUT_OF_RANGE, REQUIRED, TOO_LONG, bad_ids, bad_names, briefly, invalid,
-    unbuilt,
     world::{HUNDRED_YEARS, World, instant},
 };
 
@@ -21,7 +20,7 @@ pub(super) fn cases(world: &World) -> Vec<Case> {
     cases.extend(reasons(world));
     cases.extend(combinations(world));
     cases.extend(limits(world));
-    cases.extend(unbuilt_fields());
+    cases.extend(filters());
     cases
 }
 
@@ -331,7 +330,7 @@ fn limits(world: &World) -> Vec<Case> {
     cases
 }
 
-fn unbuilt_fields() -> Vec<Case> {
+fn filters() -> Vec<Case> {
     let list = |spoil: fn(&mut ListTokensRequest)| {
         let mut request = ListTokensRequest {
             workspace_id: "acme".to_owned(),
@@ -340,16 +339,32 @@ fn unbuilt_fields() -> Vec<Case> {
         spoil(&mut request);
         request
     };
-    vec![
-        unbuilt(
-            "expires_before",
-            list(|list| list.expires_before = Some(instant(1))),
-        ),
-        unbuilt(
-            "unused_since",
-            list(|list| list.unused_since = Some(instant(1))),
-        ),
-    ]
+    let year_0 = Timestamp {
+        seconds: -62_135_596_801,
+        nanos: 0,
+    };
+    let mut cases = Vec::new();
+    let before = list(|list| list.expires_before = Some(instant(1)));
+    let since = list(|list| list.unused_since = Some(instant(1)));
+    for (field, request) in [("expires_before", before), ("unused_since", since)] {
+        for bad in [
+            year_0,
+            Timestamp {
+                seconds: 0,
+                nanos: -1,
+            },
+        ] {
+            let mut request = request.clone();
+            let instant = match field {
+                "expires_before" => &mut request.expires_before,
+                _ => &mut request.unused_since,
+            };
+            *instant = Some(bad);
+            let what = format!("{field} {bad:?}");
+            cases.push(invalid(what, request, MALFORMED, &[field]));
+        }
+    }
+    cases
 }
 
 fn revoke(target: RevokeTarget) -> RevokeTokenRequest {

@@ -200,13 +200,14 @@ fn a_list_is_a_table_or_json_filtered_and_paged() {
     assert_eq!(
         lines[0],
         [
-            "TOKEN", "MEMBER", "NAME", "HINT", "STATE", "CREATED", "EXPIRES", "SCOPES", "NETWORKS"
+            "TOKEN", "MEMBER", "NAME", "HINT", "STATE", "CREATED", "EXPIRES", "LAST", "USED",
+            "SCOPES", "NETWORKS"
         ]
     );
     let names: Vec<_> = lines[1..].iter().map(|line| line[2]).collect();
     assert_eq!(names, ["three", "two", "one", "dev"]);
     assert!(lines[1..].iter().all(|line| line[4] == "ACTIVE"));
-    assert_eq!(lines[1][6..], ["never", "all", "any"]);
+    assert_eq!(lines[1][6..], ["never", "never", "all", "any"]);
     assert!(!table.stdout.contains('\x1b'), "no colour in a pipe");
 
     let names = |command: &str| -> Vec<String> {
@@ -223,6 +224,14 @@ fn a_list_is_a_table_or_json_filtered_and_paged() {
         names("token list --workspace demo --page-size 2 --all").len(),
         5
     );
+    // None was used, and the demo's own expire.
+    let list = "token list --workspace demo --member max";
+    let unused = |since| names(&format!("{list} --unused-since {since}")).len();
+    assert_eq!(unused("2000-01-01T00:00:00Z"), 0);
+    assert_eq!(unused("2099-01-01T00:00:00Z"), 4);
+    let ending = |before| names(&format!("{list} --expires-before {before}"));
+    assert_eq!(ending("2000-01-01T00:00:00Z"), [""; 0]);
+    assert_eq!(ending("2099-01-01T00:00:00+01:00"), ["dev"]);
     let page = person.json("token list --workspace demo --page-size 4");
     let next = page["next_page_token"].as_str().unwrap();
     assert_eq!(

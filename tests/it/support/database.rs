@@ -11,10 +11,11 @@ use tempfile::TempDir;
 use super::{postgres, tools};
 
 /// Every table that the service writes, in an order that reads well.
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
     "workspace",
     "member",
     "token",
+    "token_use",
     "revocation",
     "event",
     "feed_head",

@@ -98,6 +98,8 @@ impl Default for Setup {
                     other_deadline: Duration::from_secs(30),
                     ..CallLimits::default()
                 },
+                // Nor may what is counted or compared change by itself: those about uses set their own.
+                use_interval: Duration::from_secs(3600),
                 ..Limits::default()
             },
             statements: None,

@@ -1,0 +1,186 @@
+//! When tokens were last used: marked in memory by each decision that allows something, and written together later, so that
+//! no decision waits for it. What a process that is killed had not written is lost.
+
+use std::{
+    collections::hash_map::RandomState,
+    hash::BuildHasher,
+    sync::{
+        PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use hashbrown::HashTable;
+use tokio::{sync::Notify, time::sleep};
+
+use super::Service;
+use crate::domain::{error::Error, ids::TokenId, time::Timestamp};
+
+/// So many that those who mark hardly ever meet.
+const SHARDS: usize = 64;
+/// How many tokens are remembered until they are written, a hundred bytes each. Others are left out then.
+const MAX_MARKED: usize = 256 * 1024;
+/// How many are written by one statement.
+const BATCH: usize = 256;
+/// How soon what failed is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+/// How long the last writing may take before the process ends.
+const LAST_WRITING: Duration = Duration::from_secs(5);
+
+/// The tokens that were used since that was last written.
+pub(super) struct Uses {
+    shards: Box<[RwLock<HashTable<Use>>]>,
+    hasher: RandomState,
+    left_out: AtomicU64,
+    /// There is so much that it should not wait.
+    is_filling: Notify,
+}
+
+struct Use {
+    token_id: TokenId,
+    at: AtomicI64,
+}
+
+impl Use {
+    fn extend(&self, at: Timestamp) {
+        // Written only where that changes anything, so that those who mark do not take the line from each other.
+        if self.at.load(Ordering::Relaxed) < at.0 {
+            self.at.fetch_max(at.0, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Default for Uses {
+    fn default() -> Self {
+        Self {
+            shards: std::iter::repeat_with(RwLock::default)
+                .take(SHARDS)
+                .collect(),
+            hasher: RandomState::new(),
+            left_out: AtomicU64::new(0),
+            is_filling: Notify::new(),
+        }
+    }
+}
+
+impl Uses {
+    /// Marks a token as used. Of one that is marked already only the time is moved on.
+    pub(super) fn mark(&self, token_id: &TokenId, at: Timestamp) {
+        let hash = self.hasher.hash_one(token_id);
+        let is_it = |used: &Use| used.token_id == *token_id;
+        if let Some(used) = read(self.shard(hash)).find(hash, is_it) {
+            return used.extend(at);
+        }
+        let mut shard = write(self.shard(hash));
+        // Somebody else may have been first.
+        if let Some(used) = shard.find(hash, is_it) {
+            return used.extend(at);
+        }
+        let most = MAX_MARKED / SHARDS;
+        if shard.len() >= most {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let used = Use {
+            token_id: token_id.clone(),
+            at: AtomicI64::new(at.0),
+        };
+        shard.insert_unique(hash, used, |used| self.hasher.hash_one(&used.token_id));
+        if shard.len() >= most / 2 {
+            self.is_filling.notify_one();
+        }
+    }
+
+    /// All that are marked, in the order of their ids. They stay marked.
+    fn marked(&self) -> Vec<(TokenId, Timestamp)> {
+        let mut marked = Vec::new();
+        for shard in &self.shards {
+            let shard = read(shard);
+            marked.extend(shard.iter().map(|used| {
+                let at = used.at.load(Ordering::Relaxed);
+                (used.token_id.clone(), Timestamp(at))
+            }));
+        }
+        marked.sort_unstable();
+        marked
+    }
+
+    /// Takes the marks away of what was written, but for those that were used again meanwhile.
+    fn unmark(&self, written: &[(TokenId, Timestamp)]) {
+        for (token_id, at) in written {
+            let hash = self.hasher.hash_one(token_id);
+            let mut shard = write(self.shard(hash));
+            let is_it =
+                |used: &Use| used.token_id == *token_id && used.at.load(Ordering::Relaxed) == at.0;
+            if let Ok(entry) = shard.find_entry(hash, is_it) {
+                entry.remove();
+            }
+        }
+    }
+
+    /// The table looks at both ends of the hash.
+    fn shard(&self, hash: u64) -> &RwLock<HashTable<Use>> {
+        let middle = (hash >> 32) as u32;
+        &self.shards[middle as usize % SHARDS]
+    }
+}
+
+impl Service {
+    /// Writes what was marked each time that this much time has passed, sooner where there is much or it failed.
+    pub async fn keep_uses(self, interval: Duration) {
+        loop {
+            tokio::select! {
+                () = sleep(interval) => {}
+                () = self.0.uses.is_filling.notified() => {}
+            }
+            // A failure was logged, and what was not written stays marked.
+            while self.write_uses().await.is_err() {
+                sleep(RETRY.min(interval)).await;
+            }
+        }
+    }
+
+    /// Writes what was marked, for the last time: for a few seconds at most.
+    pub async fn write_last_uses(&self) {
+        if tokio::time::timeout(LAST_WRITING, self.write_uses())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the last uses of tokens were not written in time");
+        }
+    }
+
+    async fn write_uses(&self) -> Result<(), Error> {
+        let uses = &self.0.uses;
+        let left_out = uses.left_out.swap(0, Ordering::Relaxed);
+        if left_out > 0 {
+            tracing::warn!(left_out, "more tokens were used than are remembered");
+        }
+        let marked = uses.marked();
+        let mut rest = &marked[..];
+        while !rest.is_empty() {
+            let (batch, others) = rest.split_at(batch_of(rest.len()));
+            self.0.store.write_uses(batch).await?;
+            uses.unmark(batch);
+            rest = others;
+        }
+        Ok(())
+    }
+}
+
+/// How many of so many are written together. Powers of two, so that there are few statements for the database to remember.
+fn batch_of(count: usize) -> usize {
+    match count {
+        BATCH.. => BATCH,
+        _ => 1 << count.ilog2(),
+    }
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,44 @@
+//! When tokens were last used, written many at once and past the feed: nobody decides by it.
+
+use std::time::Duration;
+
+use sea_orm::{
+    ConnectionTrait, EntityName, ExprTrait,
+    sea_query::{Expr, OnConflict, Query},
+};
+use tokio::time::timeout;
+
+use super::{Store, entity::token_use, fault::Abort};
+use crate::domain::{error::Error, ids::TokenId, time::Timestamp};
+
+/// How long the database may take for one statement.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Store {
+    /// Writes when these tokens were last used, in one statement that is a transaction of its own. The ids must be in order,
+    /// so that replicas which write the same ones wait for each other and never in a circle. No time moves back.
+    #[tracing::instrument(skip_all, name = "store.write_uses")]
+    pub async fn write_uses(&self, uses: &[(TokenId, Timestamp)]) -> Result<(), Error> {
+        let last_used_at = |table| Expr::col((table, token_use::Column::LastUsedAt));
+        let forward = last_used_at("excluded").gt(last_used_at("token_use"));
+        let mut insert = Query::insert();
+        insert
+            .into_table(token_use::Entity.table_ref())
+            .columns([token_use::Column::TokenId, token_use::Column::LastUsedAt])
+            .on_conflict(
+                OnConflict::column(token_use::Column::TokenId)
+                    .update_column(token_use::Column::LastUsedAt)
+                    .action_and_where(forward)
+                    .to_owned(),
+            );
+        for (token_id, at) in uses {
+            insert.values_panic([token_id.as_str().into(), at.0.into()]);
+        }
+        match timeout(PATIENCE, self.write.execute(&insert)).await {
+            Ok(written) => written
+                .map(|_| ())
+                .map_err(|error| Abort::from(error).into()),
+            Err(_) => Err(Abort::Silent(PATIENCE).into()),
+        }
+    }
+}
