@@ -12,6 +12,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
 
 pub use authorize::{BatchVerdict, Explained, Permissions, Presentation, Verdict};
 pub use directory::{
@@ -56,6 +57,8 @@ struct Parts {
     view: View,
     reuses: Reuses,
     uses: Uses,
+    /// Held while tokens are stored under another pepper, and while the peppers are changed.
+    rekeying: Mutex<()>,
     /// When old requests were forgotten last, in milliseconds since the epoch.
     forgotten_at: AtomicI64,
 }
@@ -102,6 +105,7 @@ impl Service {
             view,
             reuses: Reuses::default(),
             uses: Uses::default(),
+            rekeying: Mutex::default(),
             forgotten_at: AtomicI64::new(0),
         }))
     }
@@ -109,6 +113,8 @@ impl Service {
     /// Goes on under other rules. Refused, and nothing changed, while live tokens hang on a pepper that would be gone, and
     /// where a pepper would keep its id and get another key: nothing could tell the tokens of the one from those of the other.
     pub async fn replace_rules(&self, rules: Rules) -> Result<(), StoreError> {
+        // Nothing may come to hang on a pepper after it was found that nothing does.
+        let _held = self.0.rekeying.lock().await;
         let running = self.rules();
         if let Some(id) = running.ring.changed_in(&rules.ring) {
             return Err(StoreError::PepperChanged(id.to_owned()));
@@ -117,11 +123,12 @@ impl Service {
         if !rules.ring.includes(&running.ring) {
             self.0.store.check_peppers(&rules.ring).await?;
         }
-        let has_same_ring =
-            running.ring.includes(&rules.ring) && rules.ring.includes(&running.ring);
+        let has_same_ring = running.ring.includes(&rules.ring)
+            && rules.ring.includes(&running.ring)
+            && running.ring.active().id() == rules.ring.active().id();
         self.0.rules.store(Arc::new(rules));
         if !has_same_ring {
-            // A secret that was unknown may be known now.
+            // A secret that was unknown may be known now, and one that is known be found under a pepper that is not active.
             self.0.view.clear();
         }
         Ok(())

@@ -10,6 +10,8 @@ mod follower;
 mod guard;
 mod key;
 mod memory;
+mod rekeys;
+mod settings;
 mod sync;
 mod table;
 
@@ -30,7 +32,7 @@ use self::{
 };
 use crate::{
     domain::{
-        database_url::{Backend, DatabaseUrl},
+        database_url::Backend,
         decide::Presented,
         error::Error,
         event::Subject,
@@ -42,7 +44,7 @@ use crate::{
     store::{Store, listen},
 };
 
-pub use self::{counters::Vitals, memory::Era};
+pub use self::{counters::Vitals, memory::Era, rekeys::Rekeys, settings::Settings};
 
 /// Connections for what is missing. Few: they are needed only until it is there.
 const POSTGRES_FILLERS: usize = 7;
@@ -57,34 +59,6 @@ const CATCH_UP: Duration = Duration::from_secs(5);
 /// How many revisions that callers name are remembered as known.
 const MAX_KNOWN: usize = 10_000;
 
-/// How a view is set up.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The database, for what is missing.
-    pub url: DatabaseUrl,
-    /// The same without a pooler between, for the feed.
-    pub direct_url: DatabaseUrl,
-    /// How old the view may be that something is decided from.
-    pub staleness_bound: Duration,
-    /// How many tokens are remembered at most.
-    pub capacity: usize,
-    /// How long a decision may wait for the database.
-    pub patience: Duration,
-}
-
-impl Settings {
-    /// Those of a view that nobody asks anything.
-    pub fn unused(url: &DatabaseUrl) -> Self {
-        Self {
-            url: url.clone(),
-            direct_url: url.clone(),
-            staleness_bound: Duration::ZERO,
-            capacity: 1,
-            patience: Duration::ZERO,
-        }
-    }
-}
-
 /// The view. Clones are the same.
 #[derive(Clone)]
 pub struct View(Arc<Parts>);
@@ -93,6 +67,7 @@ struct Parts {
     memory: Arc<Memory>,
     followed: Arc<Followed>,
     fills: Arc<Fills>,
+    rekeys: Arc<Rekeys>,
     counters: Arc<Counters>,
     known: std::sync::Mutex<HashSet<RevisionName>>,
     patience: Duration,
@@ -151,17 +126,20 @@ impl View {
         })?;
         let memory = Arc::new(memory);
         let followed = Arc::new(Followed::new(settings.staleness_bound));
-        let shared = (
-            Arc::clone(&memory),
-            Arc::clone(&followed),
-            Arc::clone(&counters),
-        );
+        let rekeys = Arc::new(Rekeys::default());
+        let shared = fills::Shared {
+            memory: Arc::clone(&memory),
+            followed: Arc::clone(&followed),
+            rekeys: Arc::clone(&rekeys),
+            counters: Arc::clone(&counters),
+        };
         let new_line = move || line.another();
         let fills = Fills::new(new_line, connections, times, clock.clone(), shared);
         Ok(Self(Arc::new(Parts {
             memory,
             followed,
             fills: Arc::new(fills),
+            rekeys,
             counters,
             known: std::sync::Mutex::default(),
             patience: settings.patience,
@@ -265,6 +243,7 @@ impl View {
                     era: lookup.era,
                 },
                 digests: lookup.ring.digests(lookup.secret),
+                active_pepper: lookup.ring.active().id(),
                 asker: lookup.asker(),
             };
             if let Some(gathered) = self.0.fills.fetch(wanted).await?
@@ -358,6 +337,11 @@ impl View {
     /// Forgets what was read under other rules, after these have been replaced.
     pub fn clear(&self) {
         self.0.memory.clear();
+    }
+
+    /// The tokens that were found under another pepper than the active one.
+    pub fn rekeys(&self) -> &Rekeys {
+        &self.0.rekeys
     }
 
     /// How it is.

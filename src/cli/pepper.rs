@@ -32,7 +32,8 @@ enum Command {
     /// Print a new pepper, as the configuration key `peppers` takes it: `id:` and 32 bytes in base64
     ///
     /// Keep it in a secret store: without it, no token stored under it works. To rotate, add the new one to every
-    /// replica after the old one, then put it first, then remove the old one once no live token hangs on it.
+    /// replica after the old one, then put it first, then remove the old one once no live token hangs on it: each moves to
+    /// the first when it is used.
     New {
         /// Its id: 1 to 32 characters of `A-Z a-z 0-9 . _ -`, different from those in use [default: `p` and the date]
         #[arg(long, value_parser = pepper_id)]

@@ -8,7 +8,10 @@ use std::fmt;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use zeroize::Zeroizing;
 
-use super::{ids::random_bytes, secret::Secret};
+use super::{
+    ids::{TokenId, random_bytes},
+    secret::Secret,
+};
 
 /// What is stored of a secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,6 +21,19 @@ pub struct Digest(pub [u8; 32]);
 pub struct Pepper {
     id: String,
     key: Zeroizing<[u8; 32]>,
+}
+
+/// A token that is stored under one pepper and should be under another. Made where its secret was presented, as nothing else
+/// tells what it would be stored as.
+pub struct Rekey {
+    /// The token.
+    pub token_id: TokenId,
+    /// The pepper that it is stored under.
+    pub from: String,
+    /// The one that was active.
+    pub to: String,
+    /// What is stored of its secret under that.
+    pub digest: Digest,
 }
 
 /// The peppers in use: the active one, under which new tokens are stored, and others that still verify.

@@ -1,5 +1,7 @@
 //! When tokens were last used: marked in memory by each decision that allows something, and written together later, so that
 //! no decision waits for it. What a process that is killed had not written is lost.
+//!
+//! Tokens that were found under another pepper than the active one are stored under that on the same occasion.
 
 use std::{
     collections::hash_map::RandomState,
@@ -23,6 +25,8 @@ const SHARDS: usize = 64;
 const MAX_MARKED: usize = 256 * 1024;
 /// How many are written by one statement.
 const BATCH: usize = 256;
+/// How many are stored under another pepper by one transaction.
+const REKEY_BATCH: usize = 64;
 /// How soon what failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 /// How long the last writing may take before the process ends.
@@ -133,9 +137,10 @@ impl Service {
             tokio::select! {
                 () = sleep(interval) => {}
                 () = self.0.uses.is_filling.notified() => {}
+                () = self.0.view.rekeys().until_many() => {}
             }
-            // A failure was logged, and what was not written stays marked.
-            while self.write_uses().await.is_err() {
+            // A failure was logged, and what was not written is kept.
+            while self.write_what_was_used().await.is_err() {
                 sleep(RETRY.min(interval)).await;
             }
         }
@@ -143,11 +148,33 @@ impl Service {
 
     /// Writes what was marked, for the last time: for a few seconds at most.
     pub async fn write_last_uses(&self) {
-        if tokio::time::timeout(LAST_WRITING, self.write_uses())
-            .await
-            .is_err()
-        {
+        let writing = self.write_what_was_used();
+        if tokio::time::timeout(LAST_WRITING, writing).await.is_err() {
             tracing::warn!("the last uses of tokens were not written in time");
+        }
+    }
+
+    async fn write_what_was_used(&self) -> Result<(), Error> {
+        let (written, rekeyed) = (self.write_uses().await, self.rekey().await);
+        written.and(rekeyed)
+    }
+
+    /// Stores the tokens that were found under another pepper than the active one under that.
+    async fn rekey(&self) -> Result<(), Error> {
+        loop {
+            let _held = self.0.rekeying.lock().await;
+            let mut rekeys = self.0.view.rekeys().take(REKEY_BATCH);
+            if rekeys.is_empty() {
+                return Ok(());
+            }
+            // What was active when it was found may not be any more, and may be gone soon.
+            let rules = self.rules();
+            rekeys.retain(|rekey| rekey.to == rules.ring.active().id());
+            if let Err(error) = self.0.store.rekey_tokens(&rekeys).await {
+                let found = self.0.view.rekeys();
+                rekeys.into_iter().for_each(|rekey| found.add(rekey));
+                return Err(error);
+            }
         }
     }
 
@@ -183,4 +210,69 @@ fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::error::Problem;
+
+    fn id(number: usize) -> Result<TokenId, Problem> {
+        TokenId::parse(&format!("tok_{number}"))
+    }
+
+    #[test]
+    fn what_was_used_again_while_it_was_written_stays_marked_with_the_later_time()
+    -> Result<(), Problem> {
+        let uses = Uses::default();
+        let [one, other] = [id(1)?, id(2)?];
+        for (token_id, at) in [(&other, 5), (&one, 7), (&one, 6)] {
+            uses.mark(token_id, Timestamp(at));
+        }
+        let written = uses.marked();
+        assert_eq!(
+            written,
+            [(one.clone(), Timestamp(7)), (other, Timestamp(5))]
+        );
+        uses.mark(&one, Timestamp(8));
+        uses.unmark(&written);
+        assert_eq!(uses.marked(), [(one, Timestamp(8))]);
+        Ok(())
+    }
+
+    #[test]
+    fn no_more_are_remembered_than_fit_and_the_others_are_counted() -> Result<(), Problem> {
+        let uses = Uses::default();
+        let used = MAX_MARKED + MAX_MARKED / 8;
+        for number in 0..used {
+            uses.mark(&id(number)?, Timestamp(1));
+        }
+        let (marked, left_out) = (uses.marked(), uses.left_out.load(Ordering::Relaxed));
+        assert!(marked.len() <= MAX_MARKED, "{}", marked.len());
+        assert!(marked.len() > MAX_MARKED * 9 / 10, "{}", marked.len());
+        assert_eq!(Some(used - marked.len()), usize::try_from(left_out).ok());
+        assert!(marked.is_sorted());
+        // What is marked already is moved on all the same.
+        for (token_id, _) in &marked {
+            uses.mark(token_id, Timestamp(2));
+        }
+        assert_eq!(uses.left_out.load(Ordering::Relaxed), left_out);
+        uses.unmark(&marked);
+        assert_eq!(uses.marked().len(), marked.len(), "used again");
+        uses.unmark(&uses.marked());
+        assert_eq!(uses.marked(), []);
+        Ok(())
+    }
+
+    #[test]
+    fn every_count_is_cut_into_few_sizes() {
+        for count in 1..2000 {
+            let mut left = count;
+            while left > 0 {
+                let size = batch_of(left);
+                assert!(size.is_power_of_two() && size <= BATCH.min(left), "{left}");
+                left -= size;
+            }
+        }
+    }
 }

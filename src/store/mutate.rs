@@ -185,7 +185,7 @@ impl Store {
     }
 
     #[tracing::instrument(skip_all, name = "store.begin")]
-    async fn begin(&self) -> Result<DatabaseTransaction, Abort> {
+    pub(super) async fn begin(&self) -> Result<DatabaseTransaction, Abort> {
         let options = match self.backend {
             // A deferred transaction that reads first is refused when another has written meanwhile.
             Backend::Sqlite => TransactionOptions {

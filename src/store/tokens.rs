@@ -38,6 +38,8 @@ pub struct Presentation {
     pub presented: Presented,
     /// The newest change that was seen.
     pub revision: Revision,
+    /// The pepper that it is stored under, where it is known.
+    pub pepper_id: Option<String>,
 }
 
 /// Which tokens a listing shows.
@@ -89,7 +91,8 @@ impl<C: ConnectionTrait> Session<C> {
             return Err(Error::Unavailable.into());
         }
         let head = feed_head::Model::from_query_result(&row, "h_")?;
-        let presented = match token::Model::from_query_result_optional(&row, "t_")? {
+        let stored = token::Model::from_query_result_optional(&row, "t_")?;
+        let presented = match stored {
             Some(_) => Presented::Known(bearer(&row)?),
             None => Presented::Unknown,
         };
@@ -98,6 +101,7 @@ impl<C: ConnectionTrait> Session<C> {
         Ok(Presentation {
             presented,
             revision,
+            pepper_id: stored.map(|token| token.pepper_id),
         })
     }
 

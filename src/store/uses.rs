@@ -1,15 +1,20 @@
-//! When tokens were last used, written many at once and past the feed: nobody decides by it.
+//! What follows the use of tokens, written many at once and past the feed, as nobody decides by it: when they were last used,
+//! and under which pepper they are stored.
 
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectionTrait, EntityName, ExprTrait,
+    ColumnTrait, ConnectionTrait, EntityName, EntityTrait, ExprTrait, QueryFilter,
     sea_query::{Expr, OnConflict, Query},
 };
 use tokio::time::timeout;
 
-use super::{Store, entity::token_use, fault::Abort};
-use crate::domain::{error::Error, ids::TokenId, time::Timestamp};
+use super::{
+    Store,
+    entity::{token, token_use},
+    fault::Abort,
+};
+use crate::domain::{error::Error, ids::TokenId, pepper::Rekey, time::Timestamp};
 
 /// How long the database may take for one statement.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -40,5 +45,26 @@ impl Store {
                 .map_err(|error| Abort::from(error).into()),
             Err(_) => Err(Abort::Silent(PATIENCE).into()),
         }
+    }
+
+    /// Stores these tokens under other peppers, in one transaction, each unless another replica was first. In the order of
+    /// their ids, in which all lock them.
+    #[tracing::instrument(skip_all, name = "store.rekey_tokens")]
+    pub async fn rekey_tokens(&self, rekeys: &[Rekey]) -> Result<(), Error> {
+        let rekeying = async {
+            let tx = self.begin().await?;
+            for rekey in rekeys {
+                token::Entity::update_many()
+                    .col_expr(token::Column::Digest, Expr::value(rekey.digest.0.to_vec()))
+                    .col_expr(token::Column::PepperId, Expr::value(rekey.to.as_str()))
+                    .filter(token::Column::TokenId.eq(rekey.token_id.as_str()))
+                    .filter(token::Column::PepperId.eq(rekey.from.as_str()))
+                    .exec(&tx)
+                    .await?;
+            }
+            Ok(tx.commit().await?)
+        };
+        let rekeyed = timeout(PATIENCE, rekeying).await;
+        Ok(rekeyed.unwrap_or(Err(Abort::Silent(PATIENCE)))?)
     }
 }

@@ -25,6 +25,7 @@ use super::{
     guard::ReadAt,
     key::{BuildKeyHasher, Key},
     memory::{Admission, Era, Gathered, Memory},
+    rekeys::Rekeys,
 };
 use crate::{
     domain::{
@@ -32,7 +33,7 @@ use crate::{
         error::Error,
         ids::{CallerName, RevisionName},
         limiter::Limiter,
-        pepper::Digest,
+        pepper::{Digest, Rekey},
         time::Clock,
     },
     store::{Line, Presentation},
@@ -57,8 +58,18 @@ type Flight = watch::Receiver<Option<Outcome>>;
 /// Whose lookup it is, and of what.
 pub(super) struct Wanted<'a> {
     pub(super) sought: Sought,
+    /// Under each pepper, the active one first.
     pub(super) digests: Vec<Digest>,
+    pub(super) active_pepper: &'a str,
     pub(super) asker: Asker<'a>,
+}
+
+/// What the view has for all of its parts.
+pub(super) struct Shared {
+    pub(super) memory: Arc<Memory>,
+    pub(super) followed: Arc<Followed>,
+    pub(super) rekeys: Arc<Rekeys>,
+    pub(super) counters: Arc<Counters>,
 }
 
 /// A secret's key, and the rules under which it is looked up: others make other digests of it.
@@ -98,6 +109,7 @@ struct Turn<'a> {
 pub(super) struct Fills {
     memory: Arc<Memory>,
     followed: Arc<Followed>,
+    rekeys: Arc<Rekeys>,
     flights: Mutex<HashMap<Sought, Flight, BuildKeyHasher>>,
     /// Idle ones; a new one is made where there is none.
     lines: Mutex<Vec<Line>>,
@@ -125,12 +137,19 @@ impl Fills {
         connections: usize,
         times: [Duration; 2],
         clock: Clock,
-        (memory, followed, counters): (Arc<Memory>, Arc<Followed>, Arc<Counters>),
+        shared: Shared,
     ) -> Self {
         let [turn, patience] = times;
+        let Shared {
+            memory,
+            followed,
+            rekeys,
+            counters,
+        } = shared;
         Self {
             memory,
             followed,
+            rekeys,
             flights: Mutex::default(),
             lines: Mutex::default(),
             new_line: Box::new(new_line),
@@ -185,6 +204,7 @@ impl Fills {
         let Wanted {
             sought,
             digests,
+            active_pepper,
             asker: Asker { caller, began },
         } = wanted;
         let mut flights = lock(&self.flights);
@@ -200,6 +220,7 @@ impl Fills {
         flights.insert(sought, flight.clone());
         drop(flights);
         let (fills, caller) = (Arc::clone(self), caller.clone());
+        let active_pepper = active_pepper.to_owned();
         // A task of its own: who asked first may give up, and the others still wait.
         let fly = async move {
             let asker = Asker {
@@ -208,6 +229,7 @@ impl Fills {
             };
             let outcome = fills.read(&digests, asker).await;
             if let Ok(fill) = &outcome {
+                fills.notice_pepper(&fill.presentation, &digests, active_pepper);
                 // While it can still be joined: who comes later finds it in memory.
                 let admitted = timeout(fills.patience, fills.admit(sought, fill)).await;
                 drop(admitted);
@@ -218,6 +240,21 @@ impl Fills {
         };
         tokio::spawn(fly.in_current_span());
         Ok(Some(flight))
+    }
+
+    /// Remembers what a token should be stored as that is stored under another pepper than the active one.
+    fn notice_pepper(&self, found: &Presentation, digests: &[Digest], active: String) {
+        if let (Presented::Known(bearer), Some(from), Some(digest)) =
+            (&found.presented, &found.pepper_id, digests.first())
+            && *from != active
+        {
+            self.rekeys.add(Rekey {
+                token_id: bearer.token.token_id.clone(),
+                from: from.clone(),
+                to: active,
+                digest: *digest,
+            });
+        }
     }
 
     /// Takes in what was read, once the view has come as far. None: it is out of date.

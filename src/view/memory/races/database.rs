@@ -79,6 +79,7 @@ impl Database {
         Presentation {
             presented: last.presented(which),
             revision: last.revision,
+            pepper_id: None,
         }
     }
 
