@@ -15,6 +15,7 @@ pub mod explain;
 pub mod ids;
 pub mod limiter;
 pub mod name;
+pub mod notice;
 pub mod page;
 pub mod pepper;
 pub mod policy;

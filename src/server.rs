@@ -104,6 +104,10 @@ pub async fn serve_from(
     let rules = reload_settings.rules;
     let service = Service::new(store.clone(), rules, inputs.clock, view.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
+    // Ended with this, whatever ends it.
+    let mut beside = JoinSet::new();
+    let notice_interval = inputs.limits.notice_interval;
+    beside.spawn(service.clone().tell_of_expiries(notice_interval));
     let decisions = telemetry.clone();
     let api = Api::new(service.clone(), Arc::clone(&gate))
         .on_decision(move |decision| decisions.count_decision(decision));
@@ -114,8 +118,6 @@ pub async fn serve_from(
     if fixed.reflection {
         routes = reflection(routes, &gate)?;
     }
-    // Ended with this, whatever ends it.
-    let mut beside = JoinSet::new();
     beside.spawn(tell_freshness(health.clone(), view));
     // Drained: no new connection from then on.
     let (drained, mut has_drained) = watch::channel(false);

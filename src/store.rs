@@ -32,7 +32,7 @@ pub use line::Line;
 pub use mutate::{Change, Done, Mutation};
 pub use requests::PastRequest;
 pub use sea_orm::ConnectionTrait as Connection;
-pub use tokens::{NewToken, Presentation, TokenFilter};
+pub use tokens::{DueToken, NewToken, Presentation, TokenFilter};
 pub use vitals::{PoolVitals, Vitals};
 
 use std::sync::{

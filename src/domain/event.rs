@@ -181,6 +181,22 @@ pub enum Details {
         /// The one that took its place.
         successor_id: String,
     },
+    /// A token expires before long. Told once of each time ahead.
+    TokenExpiring {
+        /// Its name.
+        name: String,
+        /// When it expires, in milliseconds since the epoch.
+        expires_at: i64,
+        /// Within how many days: how many ahead this is told.
+        days: u32,
+    },
+    /// A token expired.
+    TokenExpired {
+        /// Its name.
+        name: String,
+        /// When, in milliseconds since the epoch.
+        expires_at: i64,
+    },
     /// A token was revoked.
     TokenRevoked {
         /// Why, as given.

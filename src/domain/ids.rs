@@ -78,6 +78,13 @@ id! {
     RequestId
 }
 
+impl CallerName {
+    /// The service itself, of what it does unasked. No caller can be called so.
+    pub fn service_itself() -> Self {
+        Self("".into())
+    }
+}
+
 impl TokenId {
     /// A new random id of 128 bits.
     pub fn random() -> Result<Self, getrandom::Error> {

@@ -338,6 +338,19 @@ fn details(details: Details) -> DetailsForm {
         Details::TokenReused { successor_id } => {
             DetailsForm::TokenReused(pb::TokenReused { successor_id })
         }
+        Details::TokenExpiring {
+            name,
+            expires_at,
+            days,
+        } => DetailsForm::TokenExpiring(pb::TokenExpiring {
+            name,
+            expires_at: Some(timestamp(Timestamp(expires_at))),
+            days,
+        }),
+        Details::TokenExpired { name, expires_at } => DetailsForm::TokenExpired(pb::TokenExpired {
+            name,
+            expires_at: Some(timestamp(Timestamp(expires_at))),
+        }),
         Details::TokensRevoked { reason } => {
             DetailsForm::TokensRevoked(pb::TokensRevoked { reason })
         }

@@ -27,6 +27,8 @@ pub struct Limits {
     /// After how long it is written which tokens were used: half of the minute within which that is on record, so that there
     /// is time to try again.
     pub use_interval: Duration,
+    /// How often tokens are looked for that are about to expire or have expired, give or take a half.
+    pub notice_interval: Duration,
     /// Of the calls, whatever the connection.
     pub calls: CallLimits,
 }
@@ -43,6 +45,7 @@ impl Default for Limits {
             connection_age: Duration::from_secs(10 * 60),
             connection_grace: Duration::from_secs(30),
             use_interval: Duration::from_secs(30),
+            notice_interval: Duration::from_secs(30),
             calls: CallLimits::default(),
         }
     }

@@ -2,6 +2,7 @@
 
 mod issue;
 mod leak;
+mod notices;
 mod retry;
 mod reuse;
 mod revoke;

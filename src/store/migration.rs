@@ -6,6 +6,7 @@ mod m20261124_000003_limit_tokens;
 mod m20261124_000004_rotate_tokens;
 mod m20261124_000005_token_policy;
 mod m20261124_000006_token_use;
+mod m20261124_000007_notices;
 
 use std::collections::HashSet;
 
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000004_rotate_tokens::Migration),
             Box::new(m20261124_000005_token_policy::Migration),
             Box::new(m20261124_000006_token_use::Migration),
+            Box::new(m20261124_000007_notices::Migration),
         ]
     }
 

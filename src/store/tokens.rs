@@ -1,5 +1,6 @@
 //! Tokens: finding them with their member and workspace in one statement, listing, writing and revoking them.
 
+mod notices;
 mod revoke;
 mod rotate;
 mod select;
@@ -10,6 +11,7 @@ use sea_orm::{
     sea_query::{Cond, Expr, Func, JoinType, LockType, Query, SelectStatement},
 };
 
+pub use self::notices::DueToken;
 use self::select::{
     bearer, ends_before, is_digest, is_ended_by, is_in, is_unended, is_unused_since, join_bearer,
     record, select_bearer, select_columns, select_records,
@@ -26,6 +28,7 @@ use crate::domain::{
     error::Error,
     ids::{MemberId, Revision, TokenId, WorkspaceId},
     name::Name,
+    notice::due_by,
     pepper::Digest,
     time::Timestamp,
     token::{LIMITED_RULES, PLAIN_RULES, Token, TokenRecord, TokenState},
@@ -350,6 +353,9 @@ impl Tx {
             predecessor_id: token.predecessor_id.as_ref().map(ToString::to_string),
             successor_id: None,
             reused_at: None,
+            notified: token
+                .expires_at
+                .map_or(0, |at| due_by(at, token.created_at)),
         };
         token::Entity::insert(row.into_active_model())
             .exec_without_returning(&self.db)

@@ -22,6 +22,7 @@ mod life_cycle;
 mod limits;
 mod memory;
 mod migrations;
+mod notices;
 mod peppers;
 mod permissions;
 mod readme;

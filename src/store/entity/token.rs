@@ -51,6 +51,8 @@ pub struct Model {
     pub successor_id: Option<String>,
     /// When it was first presented after its overlap with the successor was over.
     pub reused_at: Option<i64>,
+    /// How many of its notices are behind it.
+    pub notified: i32,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

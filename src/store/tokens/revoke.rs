@@ -100,7 +100,7 @@ impl Tx {
     }
 }
 
-fn is_one_of(ids: &BTreeSet<TokenId>) -> Expr {
+pub(super) fn is_one_of(ids: &BTreeSet<TokenId>) -> Expr {
     token::Column::TokenId.is_in(ids.iter().map(TokenId::as_str))
 }
 

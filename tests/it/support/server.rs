@@ -100,6 +100,8 @@ impl Default for Setup {
                 },
                 // Nor may what is counted or compared change by itself: those about uses set their own.
                 use_interval: Duration::from_secs(3600),
+                // Those about notices do: in all others the feed is theirs.
+                notice_interval: Duration::from_secs(24 * 60 * 60),
                 ..Limits::default()
             },
             statements: None,
