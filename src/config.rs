@@ -30,7 +30,7 @@ pub(crate) use value::duration;
 
 use crate::domain::{
     caller::Callers, database_url::DatabaseUrl, pepper::PepperRing, policy::Policy,
-    secret::TokenFormat,
+    secret::TokenFormat, share::Share,
 };
 
 /// What a configuration is for.
@@ -71,6 +71,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// The log's directives.
     pub log: String,
+    /// The share of the allows that are logged with all denials. None: no decision is.
+    pub decision_log: Option<Share>,
     /// Who may call.
     pub callers: Callers,
 }

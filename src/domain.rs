@@ -22,6 +22,7 @@ pub mod policy;
 pub mod request;
 pub mod scope;
 pub mod secret;
+pub mod share;
 pub mod time;
 pub mod token;
 pub mod token_policy;

@@ -2,6 +2,7 @@
 //! renders, and does nothing else.
 
 mod authorization_service;
+mod decision_log;
 mod direct;
 mod directory_service;
 mod event_service;
@@ -17,6 +18,7 @@ mod token_service;
 
 use std::sync::Arc;
 
+pub use decision_log::{DecisionLog, Written};
 pub use direct::DirectLayer;
 pub use gate::Gate;
 pub use guard::{CallLimits, GuardLayer};
@@ -45,6 +47,7 @@ pub struct Api {
     service: Service,
     gate: Arc<Gate>,
     on_decision: Option<DecisionObserver>,
+    decision_log: Option<DecisionLog>,
 }
 
 type DecisionObserver = Arc<dyn Fn(Decision) + Send + Sync>;
@@ -56,6 +59,16 @@ impl Api {
             service,
             gate,
             on_decision: None,
+            decision_log: None,
+        }
+    }
+
+    /// The same API, which tells of decisions in this log, if any.
+    #[must_use]
+    pub fn with_decision_log(self, decision_log: Option<DecisionLog>) -> Self {
+        Self {
+            decision_log,
+            ..self
         }
     }
 

@@ -22,7 +22,7 @@ pub use self::{limits::Limits, reload::Reload};
 use crate::{
     config::Config,
     domain::{caller::Callers, database_url::Backend, error::Error, time::Clock},
-    grpc::{Api, DirectLayer, Gate, GuardLayer, reflection},
+    grpc::{Api, DecisionLog, DirectLayer, Gate, GuardLayer, Written, reflection},
     service::Service,
     store::{PoolVitals, Store, StoreError},
     telemetry::{DatabaseSample, MetricsServer, PoolSample, RpcLayer, Telemetry, ViewSample},
@@ -34,6 +34,8 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 /// The health service that tells whether decisions can be made from memory now.
 const FRESHNESS: &str = "countersign.freshness";
 const FRESHNESS_INTERVAL: Duration = Duration::from_millis(100);
+/// How long decisions that are still to be logged are waited for at the end.
+const LOG_PATIENCE: Duration = Duration::from_secs(1);
 /// What a server is given beside its configuration.
 pub struct Inputs {
     /// Where gRPC is served.
@@ -108,9 +110,11 @@ pub async fn serve_from(
     let mut beside = JoinSet::new();
     let notice_interval = inputs.limits.notice_interval;
     beside.spawn(service.clone().tell_of_expiries(notice_interval));
+    let (decision_log, logged) = decision_log(&fixed, &telemetry).unzip();
     let decisions = telemetry.clone();
     let api = Api::new(service.clone(), Arc::clone(&gate))
-        .on_decision(move |decision| decisions.count_decision(decision));
+        .on_decision(move |decision| decisions.count_decision(decision))
+        .with_decision_log(decision_log);
     let mut routes = Routes::new(health_service)
         .add_service(api.directory())
         .add_service(api.event())
@@ -157,6 +161,10 @@ pub async fn serve_from(
     telemetry.set_ready(false);
     beside.shutdown().await;
     used.write_last_uses().await;
+    drop(api);
+    if let Some(logged) = logged {
+        tokio::time::timeout(LOG_PATIENCE, logged).await.ok();
+    }
     following.stop().await;
     store.close().await;
     tracing::info!("stopped");
@@ -179,6 +187,16 @@ fn transport(limits: &Limits, telemetry: &Telemetry, gate: Arc<Gate>, api: &Api)
         .layer(telemetry.rpc_layer())
         .layer(GuardLayer::new(limits.calls.clone(), gate))
         .layer(DirectLayer::new(api))
+}
+
+/// The log of decisions, if they are logged.
+fn decision_log(fixed: &reload::Fixed, telemetry: &Telemetry) -> Option<(DecisionLog, Written)> {
+    let unlogged = telemetry.clone();
+    let log = DecisionLog::start(fixed.decision_log?, move || {
+        unlogged.count_unlogged_decision()
+    });
+    log.inspect_err(|error| tracing::error!(error = %error, "decisions are not logged"))
+        .ok()
 }
 
 fn gate(callers: Callers, clock: Clock, telemetry: &Telemetry) -> Arc<Gate> {

@@ -149,6 +149,11 @@ impl Telemetry {
         self.0.metrics.count_decision(decision);
     }
 
+    /// Counts a decision that the log of decisions had no room for.
+    pub fn count_unlogged_decision(&self) {
+        self.0.metrics.count_unlogged_decision();
+    }
+
     /// Counts a caller that did not show who it is.
     pub fn count_authentication_failure(&self, error: &Error) {
         self.0.metrics.count_authentication_failure(error.reason());

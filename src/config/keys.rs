@@ -115,7 +115,7 @@ impl Entry {
     }
 }
 
-const TABLE: [Entry; 20] = {
+const TABLE: [Entry; 21] = {
     use Fallback::{Always, ByMode, Described, None};
     use Group::{Database, Policy, Server};
     [
@@ -263,6 +263,13 @@ const TABLE: [Entry; 20] = {
             Always("info"),
             "What is logged to standard error: a level (`off`, `error`, `warn`, `info`, `debug`, \
              `trace`), then levels per target, such as `info,countersign::store=debug`",
+        ),
+        Entry::new(
+            "decision_log",
+            Server,
+            Always("off"),
+            "Which decisions are logged, at level info to the target `countersign::decision`: `off`, or every denial \
+             and this share of the allows, from `0` to `1`, such as `0.01`",
         ),
     ]
 };

@@ -70,6 +70,7 @@ impl Loader {
             value::duration_within(text, ["0s", "5m"])
         });
         let log = self.parse("log", value::log_directives);
+        let decision_log = self.parse("decision_log", value::share_or_off);
         let callers = self.callers();
         let tls = self.tls();
         self.check_addresses(listen_addr, metrics_addr);
@@ -93,6 +94,7 @@ impl Loader {
             reflection: reflection?,
             drain_delay: drain_delay?,
             log: log?,
+            decision_log: decision_log?,
             callers: callers?,
         })
     }

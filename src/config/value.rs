@@ -4,6 +4,8 @@ use std::{net::SocketAddr, ops::RangeInclusive, time::Duration};
 
 use tracing_subscriber::EnvFilter;
 
+use crate::domain::share::Share;
+
 /// An IP address and a port.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
@@ -70,6 +72,18 @@ fn read_duration(text: &str) -> Option<Duration> {
         _ => return None,
     };
     number.checked_mul(millis).map(Duration::from_millis)
+}
+
+/// `off`, or a share.
+pub(super) fn share_or_off(text: &str) -> Result<Option<Share>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    Share::parse(text).map(Some).ok_or_else(|| {
+        format!(
+            "must be `off`, or a number from 0 to 1 with up to nine decimals, such as `0.01`, not `{text}`"
+        )
+    })
 }
 
 /// Directives for what to log, as the logger takes them.

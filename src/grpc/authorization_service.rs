@@ -2,7 +2,7 @@
 
 mod parse;
 
-use std::pin::Pin;
+use std::{pin::Pin, sync::Arc};
 
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
@@ -12,6 +12,7 @@ use super::{Api, gate::began, render};
 use crate::{
     domain::{
         caller::{Caller, Grant},
+        decide::Ask,
         error::Error,
     },
     pb::{
@@ -19,7 +20,7 @@ use crate::{
         ListPermissionsRequest, ListPermissionsResponse,
         authorization_service_server::AuthorizationService,
     },
-    service::{Presentation, Verdict},
+    service::{BatchVerdict, Presentation, Verdict},
 };
 
 fn presentation<'a>(
@@ -35,10 +36,13 @@ fn presentation<'a>(
     }
 }
 
+/// A decision, and by what it is found in the log.
+type Decided = (Verdict, String);
+
 /// A decision, made at once or yet to be. Most are made at once, and do not carry along what one that waits needs.
 enum Begun<'a> {
-    Decided(Verdict),
-    Waits(Pin<Box<dyn Future<Output = Result<Verdict, Error>> + Send + 'a>>),
+    Decided(Decided),
+    Waits(Pin<Box<dyn Future<Output = Result<Decided, Error>> + Send + 'a>>),
 }
 
 impl Api {
@@ -50,17 +54,39 @@ impl Api {
         let (token, ask, context) = parse::one(request)?;
         let presented = presentation(&token, (&caller, began), &context);
         if let Some(verdict) = self.service.authorize_at_once(&presented, &ask, explain) {
-            return Ok(Begun::Decided(verdict));
+            let id = self.log_decision(&verdict, &ask, &caller);
+            return Ok(Begun::Decided((verdict, id)));
         }
         Ok(Begun::Waits(Box::pin(async move {
             let presented = presentation(&token, (&caller, began), &context);
-            self.service.authorize(&presented, &ask, explain).await
+            let verdict = self.service.authorize(&presented, &ask, explain).await?;
+            let id = self.log_decision(&verdict, &ask, &caller);
+            Ok((verdict, id))
         })))
     }
 
-    fn told(&self, verdict: Verdict) -> Response<AuthorizeResponse> {
+    fn told(&self, (verdict, decision_id): Decided) -> Response<AuthorizeResponse> {
         self.tell_decision(verdict.decision);
-        Response::new(render::verdict(verdict))
+        Response::new(render::verdict(verdict, decision_id))
+    }
+
+    fn log_decision(&self, verdict: &Verdict, ask: &Ask, caller: &Arc<Caller>) -> String {
+        let Some(log) = &self.decision_log else {
+            return String::new();
+        };
+        let bearer = verdict.principal.as_ref().or(verdict.withheld.as_ref());
+        let decided = [(ask, verdict.decision)];
+        log.tell(decided.into_iter(), (caller, bearer, verdict.revision))
+    }
+
+    fn log_batch(&self, verdict: &BatchVerdict, asks: &[Ask], caller: &Arc<Caller>) -> String {
+        let Some(log) = &self.decision_log else {
+            return String::new();
+        };
+        let bearer = verdict.principal.as_ref().or(verdict.withheld.as_ref());
+        let decided = asks.iter().zip(&verdict.decisions);
+        let decided = decided.filter_map(|(ask, decision)| Some((ask, (*decision)?)));
+        log.tell(decided, (caller, bearer, verdict.revision))
     }
 }
 
@@ -91,7 +117,8 @@ impl AuthorizationService for Api {
         for decision in verdict.decisions.iter().flatten() {
             self.tell_decision(*decision);
         }
-        Ok(Response::new(render::batch(verdict)))
+        let decision_id = self.log_batch(&verdict, &asks, &caller);
+        Ok(Response::new(render::batch(verdict, decision_id)))
     }
 
     async fn list_permissions(

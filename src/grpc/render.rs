@@ -68,13 +68,14 @@ fn actor(key: &MemberKey) -> pb::Actor {
     }
 }
 
-pub(super) fn verdict(verdict: Verdict) -> pb::AuthorizeResponse {
+pub(super) fn verdict(verdict: Verdict, decision_id: String) -> pb::AuthorizeResponse {
     let role = |principal: &Bearer| principal.member.role.as_str().to_owned();
     pb::AuthorizeResponse {
         decision: Some(decision(verdict.decision)),
         principal: verdict.principal.as_ref().map(principal).map(Box::new),
         revision: revision(verdict.revision),
         reusable_for: verdict.reusable_for.map(duration),
+        decision_id,
         explanation: verdict.explanation.map(|explained| {
             Box::new(pb::Explanation {
                 role: verdict.principal.as_ref().map(role).unwrap_or_default(),
@@ -91,7 +92,7 @@ pub(super) fn verdict(verdict: Verdict) -> pb::AuthorizeResponse {
     }
 }
 
-pub(super) fn batch(verdict: BatchVerdict) -> pb::BatchAuthorizeResponse {
+pub(super) fn batch(verdict: BatchVerdict, decision_id: String) -> pb::BatchAuthorizeResponse {
     let decisions = verdict.decisions.into_iter().map(|decided| match decided {
         Some(decided) => decision(decided),
         None => pb::Decision {
@@ -104,6 +105,7 @@ pub(super) fn batch(verdict: BatchVerdict) -> pb::BatchAuthorizeResponse {
         principal: verdict.principal.as_ref().map(principal),
         revision: revision(verdict.revision),
         reusable_for: verdict.reusable_for.map(duration),
+        decision_id,
     }
 }
 

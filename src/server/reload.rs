@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::incoming::SharedTls;
 use crate::{
     config::{Config, Faults, Tls},
-    domain::{caller::Callers, database_url::DatabaseUrl},
+    domain::{caller::Callers, database_url::DatabaseUrl, share::Share},
     grpc::Gate,
     service::{Rules, Service},
     telemetry::Telemetry,
@@ -39,6 +39,7 @@ pub(super) struct Fixed {
     pub(super) view_capacity: usize,
     pub(super) reflection: bool,
     pub(super) drain_delay: Duration,
+    pub(super) decision_log: Option<Share>,
     speaks_tls: bool,
 }
 
@@ -60,6 +61,7 @@ impl Fixed {
             ("view_capacity", self.view_capacity != other.view_capacity),
             ("reflection", self.reflection != other.reflection),
             ("drain_delay", self.drain_delay != other.drain_delay),
+            ("decision_log", self.decision_log != other.decision_log),
         ];
         let differing = differs.into_iter().filter(|(_, differs)| *differs);
         differing.map(|(key, _)| key).collect()
@@ -77,6 +79,7 @@ pub(super) fn split(config: Config) -> (Replaceable, Fixed) {
         view_capacity: config.view_capacity,
         reflection: config.reflection,
         drain_delay: config.drain_delay,
+        decision_log: config.decision_log,
         speaks_tls: config.tls.is_some(),
     };
     let replaceable = Replaceable {

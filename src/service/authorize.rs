@@ -52,6 +52,8 @@ pub struct Verdict {
     pub decision: Decision,
     /// Whose token it is, once it is known to be good.
     pub principal: Option<Bearer>,
+    /// Whose token it is, where its caller may not know: it is no good. For those who run the service.
+    pub withheld: Option<Bearer>,
     /// The state it was decided from. None for a malformed token, for which nothing is read.
     pub revision: Option<Revision>,
     /// How long from now the same answer holds for the same question. None for a malformed token.
@@ -74,6 +76,8 @@ pub struct BatchVerdict {
     pub decisions: Vec<Option<Decision>>,
     /// Whose token it is, once it is known to be good.
     pub principal: Option<Bearer>,
+    /// Whose token it is, where its caller may not know: it is no good. For those who run the service.
+    pub withheld: Option<Bearer>,
     /// The state they were decided from.
     pub revision: Option<Revision>,
     /// How long from now the same answer holds for the same question. None for a malformed token.
@@ -154,6 +158,7 @@ impl Service {
         Verdict {
             decision,
             principal: seen.principal,
+            withheld: seen.withheld,
             revision: seen.revision,
             reusable_for: seen.reusable_for,
             explanation,
@@ -193,6 +198,7 @@ impl Service {
         Ok(BatchVerdict {
             decisions,
             principal: seen.principal,
+            withheld: seen.withheld,
             revision: seen.revision,
             reusable_for: seen.reusable_for,
         })
@@ -290,8 +296,16 @@ impl Service {
             let millis = at.0.saturating_sub(self.0.clock.now().0);
             Duration::from_millis(u64::try_from(millis).unwrap_or(0))
         });
+        let (principal, withheld) = match seen.presented {
+            Presented::Known(bearer) if reason.is_none_or(DenyReason::reveals_principal) => {
+                (Some(bearer), None)
+            }
+            Presented::Known(bearer) => (None, Some(bearer)),
+            Presented::Unknown | Presented::Malformed => (None, None),
+        };
         Told {
-            principal: known_good(seen.presented, reason),
+            principal,
+            withheld,
             revision: Some(seen.revision),
             reusable_for: Some(until_expiry.map_or(reusable_for, |left| left.min(reusable_for))),
         }
@@ -301,17 +315,10 @@ impl Service {
 /// Of what was seen, what the caller is told.
 #[derive(Default)]
 struct Told {
+    /// The bearer, unless the token itself is no good.
     principal: Option<Bearer>,
+    /// The bearer, if it is.
+    withheld: Option<Bearer>,
     revision: Option<Revision>,
     reusable_for: Option<Duration>,
-}
-
-/// The bearer, unless the token itself is no good.
-fn known_good(presented: Presented, reason: Option<DenyReason>) -> Option<Bearer> {
-    match presented {
-        Presented::Known(bearer) if reason.is_none_or(DenyReason::reveals_principal) => {
-            Some(bearer)
-        }
-        _ => None,
-    }
 }

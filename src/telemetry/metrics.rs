@@ -76,6 +76,7 @@ pub(super) struct Metrics {
     tokens_revoked: IntCounter,
     tokens_rotated: IntCounter,
     tokens_reused: IntCounter,
+    decisions_unlogged: IntCounter,
     authentication_failures: IntCounterVec,
     reloads: IntCounterVec,
     pool_open: IntGaugeVec,
@@ -132,6 +133,11 @@ impl Metrics {
                 register,
                 "countersign_tokens_reused_total",
                 "Rotated tokens that were presented when their overlap was over, each once.",
+            )?,
+            decisions_unlogged: counter(
+                register,
+                "countersign_decisions_unlogged_total",
+                "Decisions that the log of decisions had no room for.",
             )?,
             authentication_failures: counters(
                 register,
@@ -270,6 +276,10 @@ impl Metrics {
             Details::TokenReused { .. } => self.tokens_reused.inc(),
             _ => {}
         }
+    }
+
+    pub(super) fn count_unlogged_decision(&self) {
+        self.decisions_unlogged.inc();
     }
 
     /// Counts a failure, if its reason is one of the closed set.

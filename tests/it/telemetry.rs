@@ -1,6 +1,7 @@
 //! What a server tells of itself: metrics, probes, traces and logs.
 
 mod counts;
+mod decisions;
 mod logs;
 mod probes;
 mod scrape;

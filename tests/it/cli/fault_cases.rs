@@ -59,6 +59,18 @@ pub(super) const IN_THE_FILE: &[(&str, usize, &str, &str)] = &[
         "must be a level (`off`, `error`, `warn`, `info`, `debug`, `trace`) and levels per target, such as `info,countersign=debug`, not `inof`",
     ),
     (
+        "decision_log = \"1.5\"",
+        4,
+        "decision_log",
+        "must be `off`, or a number from 0 to 1 with up to nine decimals, such as `0.01`, not `1.5`",
+    ),
+    (
+        "decision_log = 1",
+        4,
+        "decision_log",
+        "must be a string, in quotes",
+    ),
+    (
         "token_prefix = \"Csn\"",
         4,
         "token_prefix",

@@ -202,6 +202,7 @@ impl Setup {
             reflection: self.reflection,
             drain_delay: self.drain_delay,
             log: "info".to_owned(),
+            decision_log: None,
             callers: self.callers,
         }
     }
