@@ -213,13 +213,16 @@ impl View {
 
     async fn look_further(&self, key: key::Key, lookup: &Lookup<'_>) -> Result<Gathered, Error> {
         let began = BootTime::now();
+        let mut asker = lookup.asker();
         let mut attempts = 0;
         loop {
             if !self.is_young(self.0.memory.as_of()) {
                 self.0.followed.read_after(BootTime::now()).await;
+                // Whoever waited for the database to be back was not one too many.
+                asker.began = Instant::now();
             }
             if let Some(name) = lookup.min_revision
-                && !self.has_seen(name, lookup.asker(), began).await?
+                && !self.has_seen(name, asker, began).await?
             {
                 return Err(Error::RevisionUnknown {
                     revision: name.to_string(),
@@ -244,7 +247,7 @@ impl View {
                 },
                 digests: lookup.ring.digests(lookup.secret),
                 active_pepper: lookup.ring.active().id(),
-                asker: lookup.asker(),
+                asker,
             };
             if let Some(gathered) = self.0.fills.fetch(wanted).await?
                 && self.is_young(gathered.as_of)

@@ -90,6 +90,7 @@ impl Hash for Sought {
 #[derive(Clone, Copy)]
 pub(super) struct Asker<'a> {
     pub(super) caller: &'a CallerName,
+    /// When its call began, or when the view was young enough for it.
     pub(super) began: Instant,
 }
 
