@@ -114,6 +114,9 @@ async fn an_embedded_database_admits_one_process_until_that_ends_however_it_does
     };
     for end in ["TERM", "KILL"] {
         let mut process = Process::serve(&database, "");
+        // It serves, so it has the database.
+        let client = process.client_with_key(Some(&key_of(PLATFORM)));
+        client.create_workspace(&format!("acme-{end}")).await;
         let (code, said) = Process::refused(&database);
         assert_eq!(code, Some(1), "{said}");
         let sentence = format!(
@@ -122,8 +125,7 @@ async fn an_embedded_database_admits_one_process_until_that_ends_however_it_does
         );
         assert!(said.contains(&sentence), "{said}");
         // The first one does not mind.
-        let client = process.client_with_key(Some(&key_of(PLATFORM)));
-        client.create_workspace(&format!("acme-{end}")).await;
+        client.create_workspace(&format!("ajax-{end}")).await;
         process.signal(end);
     }
     drop(Process::serve(&database, ""));
