@@ -31,6 +31,7 @@ use std::{
     fmt,
     io::{ErrorKind, Write},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Parser, Subcommand};
@@ -83,6 +84,15 @@ enum Command {
     Healthcheck(healthcheck::Healthcheck),
     Completions(completions::Completions),
     Man(man::Man),
+}
+
+/// A time span as a message takes it.
+fn span(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        // A duration here is whole milliseconds.
+        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or_default(),
+    }
 }
 
 /// Why a command did not do what it was asked.

@@ -31,6 +31,7 @@ use crate::{
     domain::{
         access::Authority,
         error::{Error, Problem},
+        ids::MemberKey,
         page,
         pepper::PepperRing,
         policy::Policy,
@@ -38,7 +39,7 @@ use crate::{
         time::Clock,
         token::Origin,
     },
-    store::{Abort, Connection, Done, Mutation, Session, Store, StoreError},
+    store::{Abort, Connection, Done, Mutation, Session, Store, StoreError, within},
     view::{Era, View},
 };
 
@@ -146,8 +147,7 @@ impl Service {
 
     /// Reads, and gives up while its caller can still be told so: a connection may have gone silent.
     async fn reading<T>(&self, read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let read = tokio::time::timeout(READ_PATIENCE, read).await;
-        read.unwrap_or_else(|_| Err(Abort::Silent(READ_PATIENCE).into()))
+        within(READ_PATIENCE, read).await
     }
 
     /// The token that asks for the page after this cursor.
@@ -203,5 +203,12 @@ impl<T> Page<T> {
             has_more,
             filter,
         }
+    }
+}
+
+fn member_not_found(key: &MemberKey) -> Error {
+    Error::MemberNotFound {
+        workspace_id: key.workspace_id.to_string(),
+        member_id: key.member_id.to_string(),
     }
 }

@@ -6,6 +6,7 @@ use super::{
     error::Problem,
     ids::{MemberId, Revision, TokenId, WorkspaceId},
     time::{Timestamp, millis},
+    token::Token,
     token_policy::TokenPolicy,
 };
 
@@ -52,6 +53,16 @@ impl Subject {
 }
 
 impl NewEvent {
+    /// An event of one token.
+    pub fn of_token(token: &Token, details: Details) -> Self {
+        Self {
+            workspace_id: token.member.workspace_id.to_string(),
+            member_id: Some(token.member.member_id.to_string()),
+            token_id: Some(token.token_id.to_string()),
+            details,
+        }
+    }
+
     /// What it is about.
     pub fn subject(&self) -> Subject {
         Subject {

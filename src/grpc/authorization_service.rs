@@ -70,23 +70,22 @@ impl Api {
         Response::new(render::verdict(verdict, decision_id))
     }
 
+    /// Answers by what it is found in the log; empty where it is not told there.
     fn log_decision(&self, verdict: &Verdict, ask: &Ask, caller: &Arc<Caller>) -> String {
         let Some(log) = &self.decision_log else {
             return String::new();
         };
-        let bearer = verdict.principal.as_ref().or(verdict.withheld.as_ref());
-        let decided = [(ask, verdict.decision)];
-        log.tell(decided.into_iter(), (caller, bearer, verdict.revision))
+        let decided = std::iter::once((ask, verdict.decision));
+        log.tell(decided, (caller, verdict.bearer.as_ref(), verdict.revision))
     }
 
     fn log_batch(&self, verdict: &BatchVerdict, asks: &[Ask], caller: &Arc<Caller>) -> String {
         let Some(log) = &self.decision_log else {
             return String::new();
         };
-        let bearer = verdict.principal.as_ref().or(verdict.withheld.as_ref());
         let decided = asks.iter().zip(&verdict.decisions);
         let decided = decided.filter_map(|(ask, decision)| Some((ask, (*decision)?)));
-        log.tell(decided, (caller, bearer, verdict.revision))
+        log.tell(decided, (caller, verdict.bearer.as_ref(), verdict.revision))
     }
 }
 

@@ -69,16 +69,17 @@ fn actor(key: &MemberKey) -> pb::Actor {
 }
 
 pub(super) fn verdict(verdict: Verdict, decision_id: String) -> pb::AuthorizeResponse {
-    let role = |principal: &Bearer| principal.member.role.as_str().to_owned();
+    let whose = verdict.principal().map(principal).map(Box::new);
     pb::AuthorizeResponse {
         decision: Some(decision(verdict.decision)),
-        principal: verdict.principal.as_ref().map(principal).map(Box::new),
         revision: revision(verdict.revision),
         reusable_for: verdict.reusable_for.map(duration),
         decision_id,
         explanation: verdict.explanation.map(|explained| {
             Box::new(pb::Explanation {
-                role: verdict.principal.as_ref().map(role).unwrap_or_default(),
+                role: whose
+                    .as_ref()
+                    .map_or_else(String::new, |whose| whose.role.clone()),
                 rule: explained.explanation.rule,
                 reach: explained
                     .explanation
@@ -89,10 +90,12 @@ pub(super) fn verdict(verdict: Verdict, decision_id: String) -> pb::AuthorizeRes
                 missing_scope: explained.explanation.missing_scope.unwrap_or_default(),
             })
         }),
+        principal: whose,
     }
 }
 
 pub(super) fn batch(verdict: BatchVerdict, decision_id: String) -> pb::BatchAuthorizeResponse {
+    let whose = verdict.principal().map(principal);
     let decisions = verdict.decisions.into_iter().map(|decided| match decided {
         Some(decided) => decision(decided),
         None => pb::Decision {
@@ -102,7 +105,7 @@ pub(super) fn batch(verdict: BatchVerdict, decision_id: String) -> pb::BatchAuth
     });
     pb::BatchAuthorizeResponse {
         decisions: decisions.collect(),
-        principal: verdict.principal.as_ref().map(principal),
+        principal: whose,
         revision: revision(verdict.revision),
         reusable_for: verdict.reusable_for.map(duration),
         decision_id,
@@ -110,13 +113,14 @@ pub(super) fn batch(verdict: BatchVerdict, decision_id: String) -> pb::BatchAuth
 }
 
 pub(super) fn permissions(found: Permissions) -> pb::ListPermissionsResponse {
+    let whose = found.principal().map(principal);
     let reason = found.permissions.as_ref().err().copied();
     let permissions = found.permissions.unwrap_or_default();
     pb::ListPermissionsResponse {
         reason: reason
             .map_or(pb::DenyReason::Unspecified, deny_reason)
             .into(),
-        principal: found.principal.as_ref().map(principal),
+        principal: whose,
         permissions: permissions
             .into_iter()
             .map(|(action, reaches)| pb::Permission {

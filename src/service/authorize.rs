@@ -50,10 +50,8 @@ impl Presentation<'_> {
 pub struct Verdict {
     /// Allow or deny.
     pub decision: Decision,
-    /// Whose token it is, once it is known to be good.
-    pub principal: Option<Bearer>,
-    /// Whose token it is, where its caller may not know: it is no good. For those who run the service.
-    pub withheld: Option<Bearer>,
+    /// Whose token it is. Its caller may only know where [`Self::principal`] tells.
+    pub bearer: Option<Bearer>,
     /// The state it was decided from. None for a malformed token, for which nothing is read.
     pub revision: Option<Revision>,
     /// How long from now the same answer holds for the same question. None for a malformed token.
@@ -74,10 +72,8 @@ pub struct Explained {
 pub struct BatchVerdict {
     /// One for each ask; None where the mode stopped before.
     pub decisions: Vec<Option<Decision>>,
-    /// Whose token it is, once it is known to be good.
-    pub principal: Option<Bearer>,
-    /// Whose token it is, where its caller may not know: it is no good. For those who run the service.
-    pub withheld: Option<Bearer>,
+    /// Whose token it is. Its caller may only know where [`Self::principal`] tells.
+    pub bearer: Option<Bearer>,
     /// The state they were decided from.
     pub revision: Option<Revision>,
     /// How long from now the same answer holds for the same question. None for a malformed token.
@@ -88,10 +84,49 @@ pub struct BatchVerdict {
 pub struct Permissions {
     /// Every action with its reach, or why the token is no good.
     pub permissions: Result<Vec<(String, Reach)>, DenyReason>,
-    /// Whose token it is, once it is known to be good.
-    pub principal: Option<Bearer>,
+    /// Whose token it is. Its caller may only know where [`Self::principal`] tells.
+    pub bearer: Option<Bearer>,
     /// The state it was read from. None for a malformed token.
     pub revision: Option<Revision>,
+}
+
+impl Verdict {
+    /// Whose token it is, if it is known to be good.
+    pub fn principal(&self) -> Option<&Bearer> {
+        let bearer = self.bearer.as_ref();
+        bearer.filter(|_| reveals_principal(self.decision))
+    }
+}
+
+impl BatchVerdict {
+    /// Whose token it is, if it is known to be good.
+    pub fn principal(&self) -> Option<&Bearer> {
+        let bearer = self.bearer.as_ref();
+        // Whether the token is good is the same for all of them.
+        bearer.filter(|_| {
+            self.decisions
+                .iter()
+                .flatten()
+                .copied()
+                .all(reveals_principal)
+        })
+    }
+}
+
+impl Permissions {
+    /// Whose token it is, if it is known to be good.
+    pub fn principal(&self) -> Option<&Bearer> {
+        let reason = self.permissions.as_ref().err();
+        let bearer = self.bearer.as_ref();
+        bearer.filter(|_| reason.is_none_or(|reason| reason.reveals_principal()))
+    }
+}
+
+fn reveals_principal(decision: Decision) -> bool {
+    match decision {
+        Decision::Allow(_) => true,
+        Decision::Deny(reason) => reason.reveals_principal(),
+    }
 }
 
 impl Service {
@@ -140,29 +175,24 @@ impl Service {
         caller: &CallerName,
         with_explanation: bool,
     ) -> Verdict {
-        let reason = match decision {
-            Decision::Allow(_) => None,
-            Decision::Deny(reason) => Some(reason),
-        };
-        let seen = self.take(seen, caller, reason);
-        if let (Decision::Allow(_), Some(bearer)) = (decision, &seen.principal) {
+        let seen = self.take(seen, caller);
+        if let (Decision::Allow(_), Some(bearer)) = (decision, &seen.bearer) {
             self.0.uses.mark(&bearer.token.token_id, at);
         }
-        let explanation = match &seen.principal {
-            Some(bearer) if with_explanation => Some(Explained {
-                explanation: explain(policy, &bearer.member, ask, decision),
-                policy_hash: policy.hash().to_owned(),
-            }),
-            _ => None,
-        };
-        Verdict {
+        let mut verdict = Verdict {
             decision,
-            principal: seen.principal,
-            withheld: seen.withheld,
+            bearer: seen.bearer,
             revision: seen.revision,
             reusable_for: seen.reusable_for,
-            explanation,
+            explanation: None,
+        };
+        if with_explanation && let Some(bearer) = verdict.principal() {
+            verdict.explanation = Some(Explained {
+                explanation: explain(policy, &bearer.member, ask, decision),
+                policy_hash: policy.hash().to_owned(),
+            });
         }
+        verdict
     }
 
     /// Decides many things for one bearer, all from one state.
@@ -180,25 +210,16 @@ impl Service {
         let ((decisions, at), seen) = self
             .answer_from_view((era, &rules), &presentation, decide)
             .await?;
-        // Whether the token is good is the same for all of them.
-        let reason = decisions
-            .iter()
-            .flatten()
-            .find_map(|decision| match decision {
-                Decision::Deny(reason) if !reason.reveals_principal() => Some(*reason),
-                Decision::Deny(_) | Decision::Allow(_) => None,
-            });
-        let seen = self.take(seen, presentation.caller, reason);
+        let seen = self.take(seen, presentation.caller);
         let is_allowed = |decision: &Decision| matches!(decision, Decision::Allow(_));
-        if let Some(bearer) = &seen.principal
+        if let Some(bearer) = &seen.bearer
             && decisions.iter().flatten().any(is_allowed)
         {
             self.0.uses.mark(&bearer.token.token_id, at);
         }
         Ok(BatchVerdict {
             decisions,
-            principal: seen.principal,
-            withheld: seen.withheld,
+            bearer: seen.bearer,
             revision: seen.revision,
             reusable_for: seen.reusable_for,
         })
@@ -219,14 +240,10 @@ impl Service {
         let (permissions, seen): (Result<Vec<_>, _>, _) = self
             .answer_from_view((era, &rules), &presentation, list)
             .await?;
-        let seen = self.take(
-            seen,
-            presentation.caller,
-            permissions.as_ref().err().copied(),
-        );
+        let seen = self.take(seen, presentation.caller);
         Ok(Permissions {
             permissions,
-            principal: seen.principal,
+            bearer: seen.bearer,
             revision: seen.revision,
         })
     }
@@ -282,7 +299,7 @@ impl Service {
     }
 
     /// What the caller may know of what was seen.
-    fn take(&self, seen: Option<Seen>, caller: &CallerName, reason: Option<DenyReason>) -> Told {
+    fn take(&self, seen: Option<Seen>, caller: &CallerName) -> Told {
         let Some(seen) = seen else {
             return Told::default();
         };
@@ -296,29 +313,21 @@ impl Service {
             let millis = at.0.saturating_sub(self.0.clock.now().0);
             Duration::from_millis(u64::try_from(millis).unwrap_or(0))
         });
-        let (principal, withheld) = match seen.presented {
-            Presented::Known(bearer) if reason.is_none_or(DenyReason::reveals_principal) => {
-                (Some(bearer), None)
-            }
-            Presented::Known(bearer) => (None, Some(bearer)),
-            Presented::Unknown | Presented::Malformed => (None, None),
-        };
         Told {
-            principal,
-            withheld,
+            bearer: match seen.presented {
+                Presented::Known(bearer) => Some(bearer),
+                Presented::Unknown | Presented::Malformed => None,
+            },
             revision: Some(seen.revision),
             reusable_for: Some(until_expiry.map_or(reusable_for, |left| left.min(reusable_for))),
         }
     }
 }
 
-/// Of what was seen, what the caller is told.
+/// What was seen, and for how long it may be relied on.
 #[derive(Default)]
 struct Told {
-    /// The bearer, unless the token itself is no good.
-    principal: Option<Bearer>,
-    /// The bearer, if it is.
-    withheld: Option<Bearer>,
+    bearer: Option<Bearer>,
     revision: Option<Revision>,
     reusable_for: Option<Duration>,
 }

@@ -6,7 +6,7 @@ mod workspaces;
 pub use members::{MemberChange, MemberCommand};
 pub use workspaces::{WorkspaceChange, WorkspaceCommand, WorkspaceUpdate};
 
-use super::{Page, PageRequest, Service};
+use super::{Page, PageRequest, Service, member_not_found};
 use crate::domain::{
     directory::{Member, Workspace, etag},
     error::Error,
@@ -70,12 +70,5 @@ fn check_etag(given: &str, version: Option<i64>) -> Result<(), Error> {
 fn workspace_not_found(id: &WorkspaceId) -> Error {
     Error::WorkspaceNotFound {
         workspace_id: id.to_string(),
-    }
-}
-
-fn member_not_found(key: &MemberKey) -> Error {
-    Error::MemberNotFound {
-        workspace_id: key.workspace_id.to_string(),
-        member_id: key.member_id.to_string(),
     }
 }

@@ -16,7 +16,7 @@ pub use revoke::{RevokeRequest, Revoked};
 pub use revoke_all::RevokeAllRequest;
 pub use rotate::{RotateRequest, Rotated};
 
-use super::{Page, PageRequest, Service};
+use super::{Page, PageRequest, Rules, Service, member_not_found};
 use crate::{
     domain::{
         directory::WorkspaceState,
@@ -26,7 +26,7 @@ use crate::{
         time::Timestamp,
         token::{Origin, TokenRecord, TokenState},
     },
-    store::TokenFilter,
+    store::{Abort, Connection, Session, TokenFilter},
 };
 
 /// Which token is meant.
@@ -58,7 +58,7 @@ pub struct ListRequest {
 impl Service {
     /// Reads what a bearer presented as a target. Malformed is a target too, that of no token.
     pub fn target_by_secret(&self, presented: &str) -> TokenTarget {
-        TokenTarget::Secret(self.rules().format.parse(presented))
+        TokenTarget::Secret(self.read_secret(presented))
     }
 
     /// Reads the id of a target. A secret sent in its place is refused, so that no answer can repeat it.
@@ -97,32 +97,9 @@ impl Service {
         origin: &Origin,
         target: &TokenTarget,
     ) -> Result<Option<TokenRecord>, Error> {
-        self.reading(self.find_token(origin, target)).await
-    }
-
-    async fn find_token(
-        &self,
-        origin: &Origin,
-        target: &TokenTarget,
-    ) -> Result<Option<TokenRecord>, Error> {
-        let rules = self.rules();
-        let now = self.0.clock.now();
-        let session = self.0.store.read();
-        let id = match target {
-            TokenTarget::Secret(None) => return Ok(None),
-            TokenTarget::Secret(Some(secret)) => {
-                let digests = rules.ring.digests(secret);
-                return Ok(session.find_token_by_digest(&digests, now).await?);
-            }
-            TokenTarget::Id(id) => id,
-        };
-        let authority = rules.authority(&session, origin).await?;
-        let found = session.find_token(id, now).await?;
-        let record = found.ok_or_else(|| token_not_found(id))?;
-        authority
-            .may_oversee(&record.token.member)
-            .map_err(|refused| refused.or_not_found(token_not_found(id)))?;
-        Ok(Some(record))
+        let (rules, session) = (self.rules(), self.0.store.read());
+        let found = rules.find_target(&session, origin, target, self.0.clock.now());
+        self.reading(async { Ok(found.await?) }).await
     }
 
     /// A page of tokens, newest first.
@@ -185,6 +162,42 @@ impl Service {
     }
 }
 
+impl Rules {
+    /// The token, dead or alive, if the origin may see it. By secret there may be none, and the actor does not matter.
+    async fn find_target<C: Connection>(
+        &self,
+        session: &Session<C>,
+        origin: &Origin,
+        target: &TokenTarget,
+        now: Timestamp,
+    ) -> Result<Option<TokenRecord>, Abort> {
+        let id = match target {
+            TokenTarget::Secret(None) => return Ok(None),
+            TokenTarget::Secret(Some(secret)) => {
+                let digests = self.ring.digests(secret);
+                return session.find_token_by_digest(&digests, now).await;
+            }
+            TokenTarget::Id(id) => id,
+        };
+        let authority = self.authority(session, origin).await?;
+        let record = require_token(session, id, now).await?;
+        authority
+            .may_oversee(&record.token.member)
+            .map_err(|refused| refused.or_not_found(token_not_found(id)))?;
+        Ok(Some(record))
+    }
+}
+
+/// The token with this id, dead or alive.
+async fn require_token<C: Connection>(
+    session: &Session<C>,
+    id: &TokenId,
+    now: Timestamp,
+) -> Result<TokenRecord, Abort> {
+    let found = session.find_token(id, now).await?;
+    Ok(found.ok_or_else(|| token_not_found(id))?)
+}
+
 /// Where a listing goes on after this token.
 pub fn cursor_after(record: &TokenRecord) -> String {
     format!("{} {}", record.token.created_at.0, record.token.token_id)
@@ -198,13 +211,6 @@ fn parse_cursor(cursor: &str) -> Option<(Timestamp, String)> {
 fn token_not_found(id: &TokenId) -> Error {
     Error::TokenNotFound {
         token_id: id.to_string(),
-    }
-}
-
-fn member_not_found(key: &MemberKey) -> Error {
-    Error::MemberNotFound {
-        workspace_id: key.workspace_id.to_string(),
-        member_id: key.member_id.to_string(),
     }
 }
 

@@ -1,6 +1,22 @@
 //! The tables as sea-orm sees them. Plain columns only: what they mean is in `domain`, and each has its conversion beside
 //! it.
 
+/// Has types shown by some of their fields only.
+macro_rules! debug_only {
+    ($name:literal, $fields:tt, $($model:ty),+) => {
+        $(debug_only!(@ $name, $fields, $model);)+
+    };
+    (@ $name:literal, [$($field:ident),+], $model:ty) => {
+        impl std::fmt::Debug for $model {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct($name)
+                    $(.field(stringify!($field), &self.$field))+
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+
 pub(super) mod event;
 pub(super) mod feed_head;
 pub(super) mod member;

@@ -9,6 +9,7 @@ use sea_orm::{
         postgres::{PgDatabaseError, PgSeverity},
     },
 };
+use tokio::time::timeout;
 
 use crate::domain::error::Error;
 
@@ -158,5 +159,16 @@ impl From<Abort> for Error {
                 Self::Unavailable
             }
         }
+    }
+}
+
+/// What comes of asking the database, or that it was silent for too long.
+pub async fn within<T, E: From<Abort>>(
+    patience: Duration,
+    ask: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    match timeout(patience, ask).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Abort::Silent(patience).into()),
     }
 }

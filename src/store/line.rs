@@ -8,17 +8,17 @@ use std::{
     time::Duration,
 };
 
-use sea_orm::DatabaseConnection;
-use tokio::time::timeout;
-
 use super::{
-    FeedRead, Presentation, Session, StatementObserver, Store, fault::Abort, pool::connect,
+    FeedRead, Presentation, Session, StatementObserver, Store,
+    fault::{Abort, within},
+    pool::connect,
 };
 use crate::domain::{
     database_url::DatabaseUrl,
     ids::{Revision, RevisionName},
     pepper::Digest,
 };
+use sea_orm::DatabaseConnection;
 
 /// One connection at a time.
 pub struct Line {
@@ -135,15 +135,5 @@ impl Line {
             self.session = None;
         }
         answer
-    }
-}
-
-async fn within<T>(
-    patience: Duration,
-    ask: impl Future<Output = Result<T, Abort>>,
-) -> Result<T, Abort> {
-    match timeout(patience, ask).await {
-        Ok(answer) => answer,
-        Err(_) => Err(Abort::Silent(patience)),
     }
 }

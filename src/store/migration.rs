@@ -10,9 +10,12 @@ mod m20261124_000007_notices;
 
 use std::collections::HashSet;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, EntityTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait};
 use sea_orm_migration::{
-    MigrationTrait, MigratorTrait, async_trait::async_trait, seaql_migrations,
+    MigrationTrait, MigratorTrait, SchemaManager,
+    async_trait::async_trait,
+    sea_query::{ColumnDef, Table},
+    seaql_migrations,
 };
 
 pub(super) struct Migrator;
@@ -55,7 +58,7 @@ impl Migrator {
 
     /// The migrations that this version knows and the database lacks, found without changing anything.
     pub(super) async fn pending(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
-        let manager = sea_orm_migration::SchemaManager::new(db);
+        let manager = SchemaManager::new(db);
         let applied: HashSet<String> = match manager.has_table("seaql_migrations").await? {
             true => seaql_migrations::Entity::find().all(db).await?,
             false => Vec::new(),
@@ -67,4 +70,34 @@ impl Migrator {
         names.retain(|name| !applied.contains(name));
         Ok(names)
     }
+}
+
+/// A text column that is compared byte by byte: SQLite's default, and on Postgres whatever the database's locale is, so
+/// that no collation ever takes two ids for one.
+fn text(manager: &SchemaManager, name: &'static str) -> ColumnDef {
+    let mut column = ColumnDef::new(name);
+    column.text();
+    if manager.get_database_backend() == DbBackend::Postgres {
+        column.extra("COLLATE \"C\"");
+    }
+    column
+}
+
+fn integer(name: &'static str) -> ColumnDef {
+    let mut column = ColumnDef::new(name);
+    column.big_integer();
+    column
+}
+
+/// Adds columns to a table: one at a time, as SQLite takes no more in one statement.
+async fn add_columns(
+    manager: &SchemaManager<'_>,
+    table: &'static str,
+    columns: impl IntoIterator<Item = ColumnDef>,
+) -> Result<(), DbErr> {
+    for column in columns {
+        let alter = Table::alter().table(table).add_column(column).take();
+        manager.alter_table(alter).await?;
+    }
+    Ok(())
 }

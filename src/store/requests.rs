@@ -11,7 +11,7 @@ use crate::domain::{
     error::Error,
     ids::{CallerName, RequestId, TokenId},
     request::{ContentDigest, MEMORY},
-    time::Timestamp,
+    time::{Timestamp, millis},
 };
 
 /// How many are forgotten at once.
@@ -102,6 +102,5 @@ impl Store {
 
 /// What was made then, or before, is remembered no longer.
 fn forgotten(now: Timestamp) -> i64 {
-    let memory = i64::try_from(MEMORY.as_millis()).unwrap_or(i64::MAX);
-    now.0.saturating_sub(memory)
+    now.0.saturating_sub(millis(MEMORY))
 }

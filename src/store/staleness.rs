@@ -5,6 +5,7 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
 use super::{Session, Store, StoreError, fault::Abort};
+use crate::domain::time::millis;
 
 /// The database's clock, in milliseconds.
 const NOW_POSTGRES: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
@@ -16,12 +17,11 @@ const SETTLING_MILLIS: i64 = 30_000;
 pub(super) async fn write(db: &DatabaseConnection, bound: Duration) -> Result<(), DbErr> {
     let backend = db.get_database_backend();
     let now = now(backend);
-    let millis = i64::try_from(bound.as_millis()).unwrap_or(i64::MAX);
     let sql = format!(
         "UPDATE staleness_bound SET previous_millis = millis, millis = $1, changed_at = {now} \
          WHERE id = 1 AND millis <> $1"
     );
-    let statement = Statement::from_sql_and_values(backend, sql, [millis.into()]);
+    let statement = Statement::from_sql_and_values(backend, sql, [millis(bound).into()]);
     db.execute_raw(statement).await.map(drop)
 }
 

@@ -7,12 +7,11 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityName, EntityTrait, ExprTrait, QueryFilter,
     sea_query::{Expr, OnConflict, Query},
 };
-use tokio::time::timeout;
 
 use super::{
     Store,
     entity::{token, token_use},
-    fault::Abort,
+    fault::{Abort, within},
 };
 use crate::domain::{error::Error, ids::TokenId, pepper::Rekey, time::Timestamp};
 
@@ -39,12 +38,9 @@ impl Store {
         for (token_id, at) in uses {
             insert.values_panic([token_id.as_str().into(), at.0.into()]);
         }
-        match timeout(PATIENCE, self.write.execute(&insert)).await {
-            Ok(written) => written
-                .map(|_| ())
-                .map_err(|error| Abort::from(error).into()),
-            Err(_) => Err(Abort::Silent(PATIENCE).into()),
-        }
+        let writing = async { Ok(self.write.execute(&insert).await?) };
+        within::<_, Abort>(PATIENCE, writing).await?;
+        Ok(())
     }
 
     /// Stores these tokens under other peppers, in one transaction, each unless another replica was first. In the order of
@@ -64,7 +60,6 @@ impl Store {
             }
             Ok(tx.commit().await?)
         };
-        let rekeyed = timeout(PATIENCE, rekeying).await;
-        Ok(rekeyed.unwrap_or(Err(Abort::Silent(PATIENCE)))?)
+        Ok(within::<_, Abort>(PATIENCE, rekeying).await?)
     }
 }

@@ -21,14 +21,19 @@ use countersign::{
 };
 use tokio::time::sleep;
 use tonic::{
-    Status,
+    Code, Status,
     transport::{Channel, Endpoint},
 };
 
+use tonic_types::StatusExt;
+
 use crate::support::{
     client::{Client, authorize_request},
-    server::{TestServer, key_of},
+    database::TestDatabase,
+    proxy::Proxy,
+    server::{Setup, TestServer, key_of},
     statements::Statements,
+    status::assert_status,
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,6 +42,11 @@ const BOUND: Duration = Duration::from_secs(1);
 const WORKSPACE: &str = "acme";
 /// Fewer than a member may have.
 const TOKENS_PER_MEMBER: usize = 40;
+/// How a decision is refused that takes the database: it takes too long, or there are too many before it.
+const FOR_NOW: [(Code, &str); 2] = [
+    (Code::Unavailable, "UNAVAILABLE"),
+    (Code::ResourceExhausted, "OVERLOADED"),
+];
 
 /// The member whose token this is, of [`issue`].
 fn member(token: usize) -> String {
@@ -112,6 +122,26 @@ fn decisions_within(decision_deadline: Duration) -> Limits {
             ..CallLimits::default()
         },
         ..Limits::default()
+    }
+}
+
+/// Only that it is not now, and when to try again.
+fn must_be_for_now(status: &Status, codes: &[(Code, &str)]) {
+    let found = codes.iter().find(|(code, _)| *code == status.code());
+    let (code, reason) = found.unwrap_or_else(|| panic!("{status:?}"));
+    assert_status(status, *code, reason, None);
+    let details = status.get_error_details();
+    let retry = details.retry_info().expect("it tells when to try again");
+    assert!(retry.retry_delay > Some(Duration::ZERO));
+}
+
+/// A server that reaches its database through the proxy, but for the feed, and decides within so long.
+fn behind(proxy: &Proxy, database: &TestDatabase, deadline: Duration) -> Setup {
+    Setup {
+        database_url: Some(database.through(proxy.address()).url().to_owned()),
+        database_direct_url: Some(database.url().to_owned()),
+        limits: decisions_within(deadline),
+        ..Setup::default()
     }
 }
 

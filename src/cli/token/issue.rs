@@ -11,6 +11,7 @@ use crate::{
         Failure,
         output::{Paint, Printing, Tone, printable},
         remote::Caller,
+        span,
     },
     config,
     pb::{
@@ -93,15 +94,6 @@ impl ExpiryChoice {
         let ttl = self.ttl.map(|ttl| Expiry::Ttl(span(ttl)));
         ttl.or_else(|| self.expires_at.map(Expiry::ExpiresAt))
             .or_else(|| self.never.then_some(Expiry::Never(true)))
-    }
-}
-
-/// A time span as a message takes it.
-pub(super) fn span(duration: Duration) -> prost_types::Duration {
-    prost_types::Duration {
-        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
-        // A duration here is whole milliseconds.
-        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or_default(),
     }
 }
 

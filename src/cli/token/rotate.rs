@@ -13,6 +13,7 @@ use crate::{
         Failure,
         output::{Paint, Printing, instant},
         remote::Caller,
+        span,
     },
     config,
     pb::{
@@ -69,7 +70,7 @@ impl Rotate {
                 ExpiryForm::Ttl(ttl) => Expiry::Ttl(ttl),
                 ExpiryForm::Never(flag) => Expiry::Never(flag),
             }),
-            overlap: self.overlap.map(issue::span),
+            overlap: self.overlap.map(span),
             actor: self.acting_for.actor,
             request_id: self.retry.request_id,
         };

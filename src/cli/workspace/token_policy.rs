@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::{config, pb::TokenPolicy};
+use crate::{cli::span, config, pb::TokenPolicy};
 
 /// What to change of it.
 #[derive(Debug, Args)]
@@ -44,12 +44,12 @@ impl PolicyChange {
             policy.require_expiry = is_required;
             names("require_expiry");
         }
-        if let Some(Lifetime(span)) = self.max_lifetime {
-            policy.max_lifetime = span.map(message);
+        if let Some(Lifetime(lifetime)) = self.max_lifetime {
+            policy.max_lifetime = lifetime.map(span);
             names("max_lifetime");
         }
-        if let Some(Lifetime(span)) = self.default_lifetime {
-            policy.default_lifetime = span.map(message);
+        if let Some(Lifetime(lifetime)) = self.default_lifetime {
+            policy.default_lifetime = lifetime.map(span);
             names("default_lifetime");
         }
         if let Some(limit) = self.max_live_tokens {
@@ -57,13 +57,6 @@ impl PolicyChange {
             names("max_live_tokens_per_member");
         }
         policy
-    }
-}
-
-fn message(span: Duration) -> prost_types::Duration {
-    prost_types::Duration {
-        seconds: i64::try_from(span.as_secs()).unwrap_or(i64::MAX),
-        nanos: i32::try_from(span.subsec_nanos()).unwrap_or_default(),
     }
 }
 

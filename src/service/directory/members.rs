@@ -1,6 +1,6 @@
 //! Changing members.
 
-use super::{check_etag, member_not_found, workspace_not_found};
+use super::{check_etag, workspace_not_found};
 use crate::{
     domain::{
         directory::{Member, MemberState, WorkspaceState},
@@ -9,7 +9,7 @@ use crate::{
         ids::{MemberKey, Revision, RoleName},
         token::Origin,
     },
-    service::Service,
+    service::{Service, member_not_found},
     store::{Abort, Change, Mutation, Tx},
 };
 

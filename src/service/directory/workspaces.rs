@@ -90,10 +90,9 @@ impl Service {
         update: &WorkspaceUpdate,
     ) -> Result<(Workspace, u64), Error> {
         let (updated, _) = update.of(&self.get_workspace(workspace_id).await?)?;
-        let session = self.0.store.read();
-        let ended = session
-            .count_tokens_ended_by(workspace_id, &updated.token_policy, self.0.clock.now())
-            .await?;
+        let (session, now) = (self.0.store.read(), self.0.clock.now());
+        let count = session.count_tokens_ended_by(workspace_id, &updated.token_policy, now);
+        let ended = self.reading(async { Ok(count.await?) }).await?;
         Ok((updated, ended))
     }
 

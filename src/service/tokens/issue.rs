@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    is_there, member_not_found,
+    is_there, require_token,
     retry::{Earlier, Retry},
-    token_not_found,
 };
 use crate::{
     domain::{
@@ -24,7 +23,7 @@ use crate::{
         token::{Limits, Origin, Token, TokenRecord, TokenState},
         token_policy::{Expiry, TokenPolicy},
     },
-    service::{Rules, Service},
+    service::{Rules, Service, member_not_found},
     store::{Abort, Change, Mutation, NewToken, Tx},
 };
 
@@ -123,21 +122,17 @@ impl Service {
         let rules = self.rules();
         let (minted, secret) = Minted::new(&rules)?;
         let retry = Retry::new(request.request_id.as_ref(), request.content(), &rules.ring);
-        if !retry.is_named() {
+        let is_named = retry.is_named();
+        if !is_named {
             require_ahead(request.expiry, self.now())?;
         }
-        let is_named = retry.is_named();
-        let done = self
-            .mutate(Issue {
-                rules,
-                minted,
-                request,
-                retry,
-            })
-            .await?;
-        if is_named {
-            self.forget_requests();
-        }
+        let issue = Issue {
+            rules,
+            minted,
+            request,
+            retry,
+        };
+        let done = self.mutate_once(issue, is_named).await?;
         Ok(Issued {
             record: done.output,
             secret: done.is_changed.then_some(secret),
@@ -197,8 +192,7 @@ impl Mutation for Issue {
         let workspace = tx.share_workspace(&key.workspace_id).await?;
         let member = tx.lock_member(key).await?;
         if let Earlier::Token(id) = self.retry.earlier(tx, origin).await? {
-            let issued = tx.find_token(&id, tx.now()).await?;
-            return Ok(Change::none(issued.ok_or_else(|| token_not_found(&id))?));
+            return Ok(Change::none(require_token(tx, &id, tx.now()).await?));
         }
         let (workspace, member) = self.admit(&authority, workspace, member)?;
         let policy = &workspace.token_policy;
@@ -232,18 +226,14 @@ impl Mutation for Issue {
 /// The event of a token that came to be.
 pub(super) fn issued(token: &Token) -> NewEvent {
     let predecessor_id = token.predecessor_id.as_ref();
-    NewEvent {
-        workspace_id: token.member.workspace_id.to_string(),
-        member_id: Some(token.member.member_id.to_string()),
-        token_id: Some(token.token_id.to_string()),
-        details: Details::TokenIssued {
-            name: token.name.clone(),
-            expires_at: token.expires_at.map(|at| at.0),
-            predecessor_id: predecessor_id.map(ToString::to_string),
-            scopes: token.scopes().iter().map(Scope::to_string).collect(),
-            allowed_cidrs: token.allowed_cidrs().iter().map(Cidr::to_string).collect(),
-        },
-    }
+    let details = Details::TokenIssued {
+        name: token.name.clone(),
+        expires_at: token.expires_at.map(|at| at.0),
+        predecessor_id: predecessor_id.map(ToString::to_string),
+        scopes: token.scopes().iter().map(Scope::to_string).collect(),
+        allowed_cidrs: token.allowed_cidrs().iter().map(Cidr::to_string).collect(),
+    };
+    NewEvent::of_token(token, details)
 }
 
 /// Refuses a workspace or a member that is suspended.

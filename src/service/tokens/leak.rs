@@ -34,7 +34,7 @@ impl Service {
     /// Revokes every token whose secret is among those that were found, in one change.
     pub async fn revoke_leaked_tokens(&self, report: LeakReport) -> Result<Revision, Error> {
         if report.secrets.is_empty() {
-            return self.0.store.head().await;
+            return self.reading(self.0.store.head()).await;
         }
         let ring = &self.rules().ring;
         let digests = report
@@ -93,8 +93,15 @@ impl Mutation for RevokeLeaked {
             reason: self.reason.clone(),
         };
         tx.revoke_tokens(&ids_of(&found), &revocation).await?;
-        let events = found.iter().map(|record| self.event(record)).collect();
-        Ok(Change::made_all((), events))
+        let revoked = Details::TokenRevoked {
+            reason: self.reason.clone(),
+            by_secret: true,
+            leak_source: Some(self.source.clone()),
+        };
+        let events = found
+            .iter()
+            .map(|record| NewEvent::of_token(&record.token, revoked.clone()));
+        Ok(Change::made_all((), events.collect()))
     }
 }
 
@@ -105,19 +112,5 @@ impl RevokeLeaked {
         let mut records = tx.find_tokens_by_digest(&self.digests).await?;
         records.retain(|record| record.state != TokenState::Revoked);
         Ok(records)
-    }
-
-    fn event(&self, record: &TokenRecord) -> NewEvent {
-        let member = &record.token.member;
-        NewEvent {
-            workspace_id: member.workspace_id.to_string(),
-            member_id: Some(member.member_id.to_string()),
-            token_id: Some(record.token.token_id.to_string()),
-            details: Details::TokenRevoked {
-                reason: self.reason.clone(),
-                by_secret: true,
-                leak_source: Some(self.source.clone()),
-            },
-        }
     }
 }

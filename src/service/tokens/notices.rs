@@ -110,12 +110,8 @@ impl Mutation for Tell {
             let token = &record.token;
             let passing = passed.entry(progress.behind).or_default();
             passing.insert(token.token_id.clone());
-            events.extend(progress.told.map(|details| NewEvent {
-                workspace_id: token.member.workspace_id.to_string(),
-                member_id: Some(token.member.member_id.to_string()),
-                token_id: Some(token.token_id.to_string()),
-                details,
-            }));
+            let told = progress.told;
+            events.extend(told.map(|details| NewEvent::of_token(token, details)));
         }
         if passed.is_empty() {
             return Ok(Change::none(()));

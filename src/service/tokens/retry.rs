@@ -12,7 +12,7 @@ use crate::{
         token::Origin,
     },
     service::Service,
-    store::{Abort, PastRequest, Tx},
+    store::{Abort, Done, Mutation, PastRequest, Tx},
 };
 
 /// How often old requests are forgotten at most.
@@ -90,8 +90,21 @@ pub(super) enum Earlier {
 }
 
 impl Service {
+    /// Runs the mutation of a request that is remembered if it has an id.
+    pub(super) async fn mutate_once<M: Mutation>(
+        &self,
+        mutation: M,
+        is_named: bool,
+    ) -> Result<Done<M::Output>, Error> {
+        let done = self.mutate(mutation).await?;
+        if is_named {
+            self.forget_requests();
+        }
+        Ok(done)
+    }
+
     /// Forgets old requests now and then, beside whatever is going on.
-    pub(super) fn forget_requests(&self) {
+    fn forget_requests(&self) {
         let now = self.0.clock.now();
         let last = self.0.forgotten_at.load(Ordering::Relaxed);
         if now.0.saturating_sub(last) < FORGET_INTERVAL_MILLIS {

@@ -88,26 +88,16 @@ impl Mutation for RecordReuse {
     }
 
     async fn run(&self, tx: &Tx) -> Result<Change<()>, Abort> {
-        let Token {
-            token_id,
-            member,
-            rotated: Some(rotated),
-            ..
-        } = &*self.token
-        else {
+        let token = &self.token;
+        let Some(rotated) = &token.rotated else {
             return Ok(Change::none(()));
         };
-        if !tx.record_reuse(token_id).await? {
+        if !tx.record_reuse(&token.token_id).await? {
             return Ok(Change::none(()));
         }
-        let event = NewEvent {
-            workspace_id: member.workspace_id.to_string(),
-            member_id: Some(member.member_id.to_string()),
-            token_id: Some(token_id.to_string()),
-            details: Details::TokenReused {
-                successor_id: rotated.successor_id.to_string(),
-            },
+        let reused = Details::TokenReused {
+            successor_id: rotated.successor_id.to_string(),
         };
-        Ok(Change::made((), event))
+        Ok(Change::made((), NewEvent::of_token(token, reused)))
     }
 }

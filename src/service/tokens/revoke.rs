@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use super::{
-    TokenTarget,
+    TokenTarget, require_token,
     retry::{Earlier, Retry},
-    token_not_found,
 };
 use crate::{
     domain::{
         error::Error,
         event::{Details, NewEvent},
         ids::{RequestId, Revision, TokenId},
-        pepper::Digest,
         request::Content,
         token::{Origin, Revocation, TokenRecord, TokenState},
     },
@@ -51,30 +49,21 @@ impl Service {
         let rules = self.rules();
         let retry = Retry::new(request.request_id.as_ref(), request.content(), &rules.ring);
         let is_named = retry.is_named();
-        let digests = match &request.target {
-            TokenTarget::Secret(None) if !is_named => {
-                self.wait_for_replicas(request.wait_for_replicas).await?;
-                return Ok(Revoked {
-                    record: None,
-                    is_replayed: false,
-                    revision: self.0.store.head().await?,
-                });
-            }
-            TokenTarget::Secret(Some(secret)) => rules.ring.digests(secret),
-            TokenTarget::Secret(None) | TokenTarget::Id(_) => Vec::new(),
-        };
-        let waits = request.wait_for_replicas;
-        let done = self
-            .mutate(Revoke {
-                rules,
-                request,
-                digests,
-                retry,
-            })
-            .await?;
-        if is_named {
-            self.forget_requests();
+        if !retry.is_named() && matches!(request.target, TokenTarget::Secret(None)) {
+            self.wait_for_replicas(request.wait_for_replicas).await?;
+            return Ok(Revoked {
+                record: None,
+                is_replayed: false,
+                revision: self.reading(self.0.store.head()).await?,
+            });
         }
+        let waits = request.wait_for_replicas;
+        let revoke = Revoke {
+            rules,
+            request,
+            retry,
+        };
+        let done = self.mutate_once(revoke, is_named).await?;
         self.wait_for_replicas(waits).await?;
         let (record, is_replayed) = done.output;
         Ok(Revoked {
@@ -124,7 +113,6 @@ impl RevokeRequest {
 struct Revoke {
     rules: Arc<Rules>,
     request: RevokeRequest,
-    digests: Vec<Digest>,
     retry: Retry,
 }
 
@@ -137,7 +125,10 @@ impl Mutation for Revoke {
     }
 
     async fn run(&self, tx: &Tx) -> Result<Change<Self::Output>, Abort> {
-        let found = self.find(tx).await?;
+        let RevokeRequest { origin, target, .. } = &self.request;
+        // As it is before anything is locked.
+        let found = self.rules.find_target(tx, origin, target, tx.now());
+        let found = found.await?;
         if let Some(found) = &found {
             let member = &found.token.member;
             tx.share_workspace(&member.workspace_id).await?;
@@ -145,7 +136,7 @@ impl Mutation for Revoke {
             tx.lock_token(&found.token.token_id).await?;
         }
         // Also where there is no token: what is answered must not tell.
-        match self.retry.earlier(tx, &self.request.origin).await? {
+        match self.retry.earlier(tx, origin).await? {
             Earlier::Nothing => {}
             Earlier::NoToken => return Ok(Change::none((None, true))),
             Earlier::Token(id) => {
@@ -157,7 +148,7 @@ impl Mutation for Revoke {
             Some(found) => self.revoke(tx, &found.token.token_id).await?,
         };
         let id = found.as_ref().map(|found| &found.token.token_id);
-        self.retry.remember(tx, &self.request.origin, id).await?;
+        self.retry.remember(tx, origin, id).await?;
         Ok(match self.retry.is_named() {
             true => change.kept(),
             false => change,
@@ -166,24 +157,6 @@ impl Mutation for Revoke {
 }
 
 impl Revoke {
-    /// The token as it is before anything is locked, if the origin may revoke it.
-    async fn find(&self, tx: &Tx) -> Result<Option<TokenRecord>, Abort> {
-        let id = match &self.request.target {
-            TokenTarget::Id(id) => id,
-            TokenTarget::Secret(None) => return Ok(None),
-            TokenTarget::Secret(Some(_)) => {
-                return tx.find_token_by_digest(&self.digests, tx.now()).await;
-            }
-        };
-        let authority = self.rules.authority(tx, &self.request.origin).await?;
-        let found = tx.find_token(id, tx.now()).await?;
-        let record = found.ok_or_else(|| token_not_found(id))?;
-        authority
-            .may_oversee(&record.token.member)
-            .map_err(|refused| refused.or_not_found(token_not_found(id)))?;
-        Ok(Some(record))
-    }
-
     /// Revokes a token that is locked.
     async fn revoke(
         &self,
@@ -191,10 +164,7 @@ impl Revoke {
         id: &TokenId,
     ) -> Result<Change<<Self as Mutation>::Output>, Abort> {
         // Once more, now that nothing can change it any longer.
-        let mut record = tx
-            .find_token(id, tx.now())
-            .await?
-            .ok_or_else(|| token_not_found(id))?;
+        let mut record = require_token(tx, id, tx.now()).await?;
         // One that has expired is revoked all the same: by another server's clock it may have a moment left.
         if record.state == TokenState::Revoked {
             return Ok(Change::none((Some(record), false)));
@@ -208,17 +178,12 @@ impl Revoke {
         record.state = TokenState::Revoked;
         record.token.revoked = Some(Box::new(revocation.clone()));
         record.revocation = Some(revocation);
-        let member = &record.token.member;
-        let event = NewEvent {
-            workspace_id: member.workspace_id.to_string(),
-            member_id: Some(member.member_id.to_string()),
-            token_id: Some(id.to_string()),
-            details: Details::TokenRevoked {
-                reason: self.request.reason.clone(),
-                by_secret: matches!(self.request.target, TokenTarget::Secret(_)),
-                leak_source: None,
-            },
+        let details = Details::TokenRevoked {
+            reason: self.request.reason.clone(),
+            by_secret: matches!(self.request.target, TokenTarget::Secret(_)),
+            leak_source: None,
         };
+        let event = NewEvent::of_token(&record.token, details);
         Ok(Change::made((Some(record), false), event))
     }
 }

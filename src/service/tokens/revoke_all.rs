@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::member_not_found;
 use crate::{
     domain::{
         directory::{MemberState, WorkspaceState},
@@ -11,7 +10,7 @@ use crate::{
         ids::{MemberId, MemberKey, Revision, WorkspaceId},
         token::Origin,
     },
-    service::{Rules, Service},
+    service::{Rules, Service, member_not_found},
     store::{Abort, Change, Mutation, Tx},
 };
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     issue::{Minted, admit_expiry, issued, require_active, require_ahead},
-    member_not_found,
+    require_token,
     retry::{Earlier, Retry},
     token_not_found,
 };
@@ -21,7 +21,7 @@ use crate::{
         token::{self, Origin, Token, TokenRecord, TokenState},
         token_policy::Expiry,
     },
-    service::{Rules, Service},
+    service::{Rules, Service, member_not_found},
     store::{Abort, Change, Mutation, Tx},
 };
 
@@ -61,17 +61,13 @@ impl Service {
         if !is_named {
             require_ahead(request.expiry, self.now())?;
         }
-        let done = self
-            .mutate(Rotate {
-                rules,
-                minted,
-                request,
-                retry,
-            })
-            .await?;
-        if is_named {
-            self.forget_requests();
-        }
+        let rotate = Rotate {
+            rules,
+            minted,
+            request,
+            retry,
+        };
+        let done = self.mutate_once(rotate, is_named).await?;
         let (successor, predecessor) = done.output;
         Ok(Rotated {
             successor,
@@ -123,7 +119,7 @@ impl Mutation for Rotate {
             ..
         } = &self.request;
         let authority = self.rules.authority(tx, origin).await?;
-        let key = find(tx, id).await?.token.member;
+        let key = require_token(tx, id, tx.now()).await?.token.member;
         authority
             .may_issue(&key)
             .map_err(|refused| refused.or_not_found(token_not_found(id)))?;
@@ -133,11 +129,14 @@ impl Mutation for Rotate {
         let member = tx.lock_member(&key).await?.ok_or_else(not_found)?;
         tx.lock_token(id).await?;
         if let Earlier::Token(successor_id) = self.retry.earlier(tx, origin).await? {
-            let successor = find(tx, &successor_id).await?;
-            return Ok(Change::none((successor, find(tx, id).await?)));
+            let successor = require_token(tx, &successor_id, tx.now()).await?;
+            return Ok(Change::none((
+                successor,
+                require_token(tx, id, tx.now()).await?,
+            )));
         }
         // Once more, now that nothing can change it any longer.
-        let mut predecessor = find(tx, id).await?;
+        let mut predecessor = require_token(tx, id, tx.now()).await?;
         require_rotatable(&predecessor)?;
         require_active(&workspace, &member)?;
         let expires_at = admit_expiry(&workspace.token_policy, *expiry, tx.now())?;
@@ -146,23 +145,16 @@ impl Mutation for Rotate {
         self.retry
             .remember(tx, origin, Some(&successor.token.token_id))
             .await?;
-        let rotated = NewEvent {
-            workspace_id: key.workspace_id.to_string(),
-            member_id: Some(key.member_id.to_string()),
-            token_id: Some(id.to_string()),
-            details: Details::TokenRotated {
-                successor_id: successor.token.token_id.to_string(),
-                expires_at: ends.0,
-            },
+        let rotated = Details::TokenRotated {
+            successor_id: successor.token.token_id.to_string(),
+            expires_at: ends.0,
         };
-        let events = vec![issued(&successor.token), rotated];
+        let events = vec![
+            issued(&successor.token),
+            NewEvent::of_token(&predecessor.token, rotated),
+        ];
         Ok(Change::made_all((successor, predecessor), events))
     }
-}
-
-async fn find(tx: &Tx, id: &TokenId) -> Result<TokenRecord, Abort> {
-    let found = tx.find_token(id, tx.now()).await?;
-    Ok(found.ok_or_else(|| token_not_found(id))?)
 }
 
 /// Refuses a token that is dead, and one whose place was taken: whoever asks twice must not end what the first answer gave.

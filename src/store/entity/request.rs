@@ -1,7 +1,5 @@
 //! The table of requests that were made under an id of their caller's.
 
-use std::fmt;
-
 use sea_orm::entity::prelude::*;
 
 use super::stored;
@@ -27,21 +25,8 @@ pub struct Model {
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// The content is nobody's business, not even a log's.
-macro_rules! debug_by_id {
-    ($($model:ty),+) => {$(
-        impl fmt::Debug for $model {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_struct("request")
-                    .field("caller", &self.caller)
-                    .field("request_id", &self.request_id)
-                    .finish_non_exhaustive()
-            }
-        }
-    )+};
-}
-
-debug_by_id!(Model, ModelEx);
+// The content is nobody's business, not even a log's.
+debug_only!("request", [caller, request_id], Model, ModelEx);
 
 impl TryFrom<Model> for PastRequest {
     type Error = Abort;

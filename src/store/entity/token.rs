@@ -57,20 +57,8 @@ pub struct Model {
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// The digest is nobody's business, not even a log's.
-macro_rules! debug_by_id {
-    ($($model:ty),+) => {$(
-        impl fmt::Debug for $model {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_struct("token")
-                    .field("token_id", &self.token_id)
-                    .finish_non_exhaustive()
-            }
-        }
-    )+};
-}
-
-debug_by_id!(Model, ModelEx);
+// The digest is nobody's business, not even a log's.
+debug_only!("token", [token_id], Model, ModelEx);
 
 impl TryFrom<Model> for Token {
     type Error = Abort;

@@ -1,7 +1,8 @@
 //! Workspaces, members, tokens, raised generations, and the feed with its first event.
 
-use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
+use sea_orm_migration::prelude::*;
 
+use super::{integer, text};
 use crate::domain::{ids::EventId, time::Clock};
 
 #[derive(DeriveMigrationName)]
@@ -18,23 +19,6 @@ impl MigrationTrait for Migration {
         create_token(manager).await?;
         create_feed(manager).await
     }
-}
-
-/// A text column that is compared byte by byte: SQLite's default, and on Postgres whatever the database's locale is, so
-/// that no collation ever takes two ids for one.
-fn text(manager: &SchemaManager, name: &'static str) -> ColumnDef {
-    let mut column = ColumnDef::new(name);
-    column.text();
-    if manager.get_database_backend() == DbBackend::Postgres {
-        column.extra("COLLATE \"C\"");
-    }
-    column
-}
-
-fn integer(name: &'static str) -> ColumnDef {
-    let mut column = ColumnDef::new(name);
-    column.big_integer();
-    column
 }
 
 async fn create_directory(manager: &SchemaManager<'_>) -> Result<(), DbErr> {

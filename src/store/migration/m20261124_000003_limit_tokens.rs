@@ -2,6 +2,8 @@
 
 use sea_orm_migration::prelude::*;
 
+use super::add_columns;
+
 #[derive(DeriveMigrationName)]
 pub(super) struct Migration;
 
@@ -12,12 +14,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // One at a time: SQLite adds no two columns in one statement.
-        for name in ["scopes", "allowed_cidrs"] {
-            let column = ColumnDef::new(name).text().take();
-            let alter = Table::alter().table("token").add_column(column).take();
-            manager.alter_table(alter).await?;
-        }
-        Ok(())
+        let columns = ["scopes", "allowed_cidrs"].map(|name| ColumnDef::new(name).text().take());
+        add_columns(manager, "token", columns).await
     }
 }

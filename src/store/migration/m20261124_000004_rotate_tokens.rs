@@ -2,7 +2,9 @@
 //!
 //! A version that knows nothing of it reads the tokens rightly: one that was rotated has let go of its name and expires.
 
-use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
+use sea_orm_migration::prelude::*;
+
+use super::{add_columns, integer, text};
 
 #[derive(DeriveMigrationName)]
 pub(super) struct Migration;
@@ -19,11 +21,7 @@ impl MigrationTrait for Migration {
             text(manager, "successor_id"),
             integer("reused_at"),
         ];
-        for column in columns {
-            // SQLite adds them one by one.
-            let token = Table::alter().table("token").add_column(column).take();
-            manager.alter_table(token).await?;
-        }
+        add_columns(manager, "token", columns).await?;
         let request = Table::create()
             .table("request")
             .col(text(manager, "caller").not_null())
@@ -42,18 +40,4 @@ impl MigrationTrait for Migration {
             .take();
         manager.create_index(by_time).await
     }
-}
-
-/// A text column that is compared byte by byte on either database.
-fn text(manager: &SchemaManager, name: &'static str) -> ColumnDef {
-    let mut column = ColumnDef::new(name);
-    column.text();
-    if manager.get_database_backend() == DbBackend::Postgres {
-        column.extra("COLLATE \"C\"");
-    }
-    column
-}
-
-fn integer(name: &'static str) -> ColumnDef {
-    ColumnDef::new(name).big_integer().take()
 }

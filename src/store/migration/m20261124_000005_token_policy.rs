@@ -2,6 +2,8 @@
 
 use sea_orm_migration::prelude::*;
 
+use super::{add_columns, integer};
+
 #[derive(DeriveMigrationName)]
 pub(super) struct Migration;
 
@@ -18,15 +20,10 @@ impl MigrationTrait for Migration {
                 .not_null()
                 .default(false)
                 .take(),
-            ColumnDef::new("max_lifetime").big_integer().take(),
-            ColumnDef::new("default_lifetime").big_integer().take(),
+            integer("max_lifetime"),
+            integer("default_lifetime"),
             ColumnDef::new("max_live_tokens").integer().take(),
         ];
-        // One at a time: SQLite adds no more with one statement.
-        for column in columns {
-            let alter = Table::alter().table("workspace").add_column(column).take();
-            manager.alter_table(alter).await?;
-        }
-        Ok(())
+        add_columns(manager, "workspace", columns).await
     }
 }

@@ -4,6 +4,7 @@
 
 use sea_orm_migration::prelude::*;
 
+use super::add_columns;
 use crate::domain::{notice::NOTICES, time::Clock};
 
 #[derive(DeriveMigrationName)]
@@ -21,8 +22,7 @@ impl MigrationTrait for Migration {
             .not_null()
             .default(0)
             .take();
-        let alter = Table::alter().table("token").add_column(notified).take();
-        manager.alter_table(alter).await?;
+        add_columns(manager, "token", [notified]).await?;
         // What has expired by now is nobody's news.
         let expired = Query::update()
             .table("token")

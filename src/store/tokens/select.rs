@@ -2,7 +2,7 @@
 //!
 //! Aliases: `t` the token, `u` its last use, `m` its member, `w` its workspace, `rm` and `rw` the raised generations of either that ended it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sea_orm::{
     ColumnTrait, ExprTrait, FromQueryResult, Iterable, QueryResult,
@@ -33,56 +33,48 @@ pub(super) fn is_digest(digests: &[Digest]) -> Expr {
 
 /// [`crate::domain::token::Token::state`] in SQL.
 pub(super) fn is_in(state: TokenState, now: Timestamp) -> Cond {
-    let own = || is_past_expiry(now);
-    let by_policy = || {
-        let column = |column| Expr::col(("w", column));
-        let max_lifetime = column(workspace::Column::MaxLifetime);
-        let ends_at = Expr::col(("t", token::Column::CreatedAt)).add(max_lifetime.clone());
-        let without_expiry = column(workspace::Column::RequireExpiry)
-            .and(Expr::col(("t", token::Column::ExpiresAt)).is_null());
-        Cond::any()
-            .add(without_expiry)
-            .add(max_lifetime.is_not_null().and(ends_at.lte(now.0)))
-    };
     match state {
         TokenState::Revoked => is_unrevoked().not(),
-        TokenState::Expired => is_unrevoked().add(Cond::any().add(own()).add(by_policy())),
-        TokenState::Active => is_unrevoked().add(own().not()).add(by_policy().not()),
+        TokenState::Expired => is_unrevoked().add(ends_before(after(now))),
+        TokenState::Active => is_unrevoked().add(ends_before(after(now)).not()),
     }
 }
 
 /// Whether the token `t` has ended neither by itself nor by being revoked. A workspace's policy, which may be loosened, is
 /// left out.
 pub(super) fn is_unended(now: Timestamp) -> Cond {
-    is_unrevoked().add(is_past_expiry(now).not())
+    is_unrevoked().add(is_ended_by(&TokenPolicy::default(), now).not())
 }
 
 /// Whether the token `t` would be ended by this policy.
 pub(super) fn is_ended_by(policy: &TokenPolicy, now: Timestamp) -> Cond {
-    let mut ended = Cond::any();
-    if policy.require_expiry {
-        ended = ended.add(Expr::col(("t", token::Column::ExpiresAt)).is_null());
-    }
-    if let Some(lifetime) = policy.max_lifetime {
-        let issued_by = now.0.saturating_sub(millis(lifetime));
-        ended = ended.add(Expr::col(("t", token::Column::CreatedAt)).lte(issued_by));
-    }
-    match ended.is_empty() {
-        true => Cond::all().add(Expr::value(false)),
-        false => ended,
-    }
+    let max_lifetime = policy.max_lifetime.map(millis);
+    let policy = [
+        Expr::value(policy.require_expiry),
+        Expr::value(max_lifetime),
+    ];
+    ends_before_under(policy, after(now))
 }
 
 /// Whether the token `t` ends by itself before this instant: [`crate::domain::token::Token::ends_at`] in SQL.
 pub(super) fn ends_before(at: Timestamp) -> Cond {
+    let column = |column| Expr::col(("w", column));
+    let policy = [
+        workspace::Column::RequireExpiry,
+        workspace::Column::MaxLifetime,
+    ];
+    ends_before_under(policy.map(column), at)
+}
+
+/// The same under a policy: whether it requires an expiry, and the longest lifetime in milliseconds. Always true or false,
+/// as it may be negated.
+fn ends_before_under([require_expiry, max_lifetime]: [Expr; 2], at: Timestamp) -> Cond {
     let created_at = || Expr::col(("t", token::Column::CreatedAt));
     let expires_at = || Expr::col(("t", token::Column::ExpiresAt));
-    let require_expiry = Expr::col(("w", workspace::Column::RequireExpiry));
-    let max_lifetime = Expr::col(("w", workspace::Column::MaxLifetime));
-    // What is compared with nothing is not true.
+    let at_most = created_at().add(max_lifetime.clone());
     Cond::any()
-        .add(expires_at().lt(at.0))
-        .add(created_at().add(max_lifetime).lt(at.0))
+        .add(expires_at().is_not_null().and(expires_at().lt(at.0)))
+        .add(max_lifetime.is_not_null().and(at_most.lt(at.0)))
         .add(
             require_expiry
                 .and(expires_at().is_null())
@@ -90,18 +82,16 @@ pub(super) fn ends_before(at: Timestamp) -> Cond {
         )
 }
 
+/// The next instant there is.
+fn after(now: Timestamp) -> Timestamp {
+    now.plus(Duration::from_millis(1))
+}
+
 /// Whether the last use of the token `t` is before this instant, or it was issued before and never used.
 pub(super) fn is_unused_since(at: Timestamp) -> Expr {
     let last_used_at = Expr::col(("u", token_use::Column::LastUsedAt));
     let created_at = Expr::col(("t", token::Column::CreatedAt));
     Expr::expr(Func::coalesce([last_used_at, created_at])).lt(at.0)
-}
-
-fn is_past_expiry(now: Timestamp) -> Cond {
-    let expires_at = || Expr::col(("t", token::Column::ExpiresAt));
-    Cond::all()
-        .add(expires_at().is_not_null())
-        .add(expires_at().lte(now.0))
 }
 
 fn is_unrevoked() -> Cond {

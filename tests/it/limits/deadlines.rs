@@ -11,7 +11,7 @@ use countersign::{
     server::Limits,
 };
 use prost::Message;
-use sea_orm::{ConnectionTrait, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, TransactionTrait};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -19,7 +19,7 @@ use super::{AUTHORIZE, ISSUE, ended, serve, wait_until_ended};
 use crate::support::{
     client::{authorize_request, issue_request},
     database::{Backend, TestDatabase},
-    server::{PLATFORM, Setup},
+    server::{PLATFORM, Setup, TestServer},
     status::assert_status,
     wire::{DATA, END_STREAM, Wire},
 };
@@ -78,27 +78,11 @@ async fn a_decision_is_told_why_in_time_however_late_its_message_comes() {
         return;
     };
     let deadline = Duration::from_secs(2);
-    let limits = Limits {
-        calls: CallLimits {
-            decision_deadline: deadline,
-            ..CallLimits::default()
-        },
-        ..Limits::default()
+    let calls = CallLimits {
+        decision_deadline: deadline,
+        ..CallLimits::default()
     };
-    let setup = Setup {
-        limits,
-        ..Setup::default()
-    };
-    let server = setup.start(&database).await;
-    let client = server.client(PLATFORM);
-    client.create_workspace("acme").await;
-    client.put_member("acme", "max", "member").await;
-    let secret = client.issue("acme", "max", "deploy", None).await.secret;
-    let connection = database.connect().await;
-    let held = connection.begin().await.expect("a transaction");
-    let lock = "LOCK TABLE token IN ACCESS EXCLUSIVE MODE";
-    let locked = held.execute_unprepared(lock).await;
-    locked.expect("the table is locked");
+    let (server, secret, held) = with_locked_tokens(&database, calls).await;
 
     let mut wire = Wire::connect(server.address()).await;
     wire.call(1, AUTHORIZE, &[]).await;
@@ -115,6 +99,31 @@ async fn a_decision_is_told_why_in_time_however_late_its_message_comes() {
     held.rollback().await.expect("the table is free");
 }
 
+/// A server with a token that was never presented, while somebody else holds the table of tokens until the transaction ends.
+async fn with_locked_tokens(
+    database: &TestDatabase,
+    calls: CallLimits,
+) -> (TestServer, String, DatabaseTransaction) {
+    let setup = Setup {
+        limits: Limits {
+            calls,
+            ..Limits::default()
+        },
+        ..Setup::default()
+    };
+    let server = setup.start(database).await;
+    let client = server.client(PLATFORM);
+    client.create_workspace("acme").await;
+    client.put_member("acme", "max", "member").await;
+    let secret = client.issue("acme", "max", "deploy", None).await.secret;
+    let connection = database.connect().await;
+    let held = connection.begin().await.expect("a transaction");
+    let lock = "LOCK TABLE token IN ACCESS EXCLUSIVE MODE";
+    let locked = held.execute_unprepared(lock).await;
+    locked.expect("the table is locked");
+    (server, secret, held)
+}
+
 fn must_be_late(status: &Status, deadline: &str) {
     assert_status(status, Code::DeadlineExceeded, "DEADLINE_EXCEEDED", None);
     let details = status.get_error_details();
@@ -127,29 +136,12 @@ async fn a_database_that_hangs_ends_calls_in_time_and_is_forgotten_when_it_goes_
     let Some(database) = TestDatabase::create(Backend::Postgres).await else {
         return;
     };
-    let limits = Limits {
-        calls: CallLimits {
-            other_deadline: Duration::from_millis(700),
-            ..CallLimits::default()
-        },
-        ..Limits::default()
+    let calls = CallLimits {
+        other_deadline: Duration::from_millis(700),
+        ..CallLimits::default()
     };
-    let setup = Setup {
-        limits,
-        ..Setup::default()
-    };
-    let server = setup.start(&database).await;
+    let (server, secret, held) = with_locked_tokens(&database, calls).await;
     let client = server.client(PLATFORM);
-    client.create_workspace("acme").await;
-    client.put_member("acme", "max", "member").await;
-    let secret = client.issue("acme", "max", "deploy", None).await.secret;
-
-    let connection = database.connect().await;
-    let held = connection.begin().await.expect("a transaction");
-    let lock = "LOCK TABLE token IN ACCESS EXCLUSIVE MODE";
-    held.execute_unprepared(lock)
-        .await
-        .expect("the table is locked");
     for _ in 0..3 {
         let began = Instant::now();
         let request = authorize_request(&secret, "bookings.read", "", Some(Owner::Bearer(true)));

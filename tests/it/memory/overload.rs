@@ -6,18 +6,17 @@ use countersign::pb::{AuthorizeResponse, IssueTokenResponse};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use tokio::{task::JoinSet, time::sleep};
 use tonic::{Code, Response, Status};
-use tonic_types::StatusExt;
 
 use super::{
-    WORKSPACE, allows, another_connection, ask, decisions_within, is_allowed, issue, question, warm,
+    FOR_NOW, WORKSPACE, allows, another_connection, ask, behind, is_allowed, issue,
+    must_be_for_now, question, warm,
 };
 use crate::support::{
     call::unknown_secret,
     client::{Client, issue_request},
     database::{Backend, TestDatabase},
     proxy::{Mode, Proxy},
-    server::{BOOKINGS, DASHBOARD, PLATFORM, Setup, TestServer},
-    status::assert_status,
+    server::{BOOKINGS, DASHBOARD, PLATFORM, TestServer},
 };
 
 /// How long the slow database takes for each answer at least, there and back.
@@ -57,10 +56,7 @@ impl Count {
                 }
                 Err(status) => {
                     assert_eq!(status.code(), Code::ResourceExhausted, "{what}: {status:?}");
-                    assert_status(&status, Code::ResourceExhausted, "OVERLOADED", None);
-                    let details = status.get_error_details();
-                    let retry = details.retry_info().expect("it tells when to try again");
-                    assert!(retry.retry_delay > Some(Duration::ZERO));
+                    must_be_for_now(&status, &FOR_NOW[1..]);
                     count.refused += 1;
                 }
             }
@@ -125,12 +121,7 @@ async fn a_burst_far_over_capacity_is_done_or_told_to_come_again() {
         return;
     };
     let proxy = Proxy::start(database.address(), Mode::Pass).await;
-    let setup = Setup {
-        database_url: Some(database.through(proxy.address()).url().to_owned()),
-        database_direct_url: Some(database.url().to_owned()),
-        limits: decisions_within(Duration::from_secs(10)),
-        ..Setup::default()
-    };
+    let setup = behind(&proxy, &database, Duration::from_secs(10));
     let server = setup.start(&database).await;
     let client = server.client(PLATFORM);
     let secrets = issue(&client, WARM + COLD).await;

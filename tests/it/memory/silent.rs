@@ -1,15 +1,17 @@
 //! Connections to the database whose other end has gone silent, as behind a firewall that forgot them.
 
+use std::time::Duration;
+
 use countersign::pb::{GetWorkspaceRequest, ListMembersRequest};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-use super::{WORKSPACE, decisions_within, until};
+use super::{WORKSPACE, behind, until};
 use crate::support::{
     client::Client,
     database::{Backend, TestDatabase},
     proxy::{Mode, Proxy},
-    server::{PLATFORM, Setup},
+    server::PLATFORM,
     status::assert_status,
 };
 
@@ -50,13 +52,8 @@ async fn reads_over_silent_connections_end_in_time_and_later_ones_have_others() 
         return;
     };
     let proxy = Proxy::start(database.address(), Mode::Pass).await;
-    let setup = Setup {
-        database_url: Some(database.through(proxy.address()).url().to_owned()),
-        database_direct_url: Some(database.url().to_owned()),
-        // Those that are served with.
-        limits: decisions_within(std::time::Duration::from_millis(250)),
-        ..Setup::default()
-    };
+    // Those that are served with.
+    let setup = behind(&proxy, &database, Duration::from_millis(250));
     let server = setup.start(&database).await;
     let client = server.client(PLATFORM);
     client.create_workspace(WORKSPACE).await;

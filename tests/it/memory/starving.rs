@@ -11,10 +11,10 @@ use std::{
 use countersign::pb::{Context, DenyReason};
 use tokio::{sync::Mutex, task::JoinSet, time::sleep};
 use tonic::{Code, Status};
-use tonic_types::StatusExt;
 
 use super::{
-    allows, another_connection, ask, decisions_within, is_allowed, issue, question, until, warm,
+    FOR_NOW, allows, another_connection, ask, behind, decisions_within, is_allowed, issue,
+    must_be_for_now, question, until, warm,
 };
 use crate::support::{
     call::unknown_secret,
@@ -37,11 +37,6 @@ const GREAT_FLOOD: usize = 1200;
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// How long the slow database takes for each answer at least, there and back.
 const SLOW: Duration = Duration::from_millis(10);
-/// How a decision is refused that takes the database: it takes too long, or there are too many before it.
-const FOR_NOW: [(Code, &str); 2] = [
-    (Code::Unavailable, "UNAVAILABLE"),
-    (Code::ResourceExhausted, "OVERLOADED"),
-];
 /// These tests fill the machine: together they would show how it is with less of one.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 const COLD: usize = 100;
@@ -56,16 +51,6 @@ async fn held_tokens(server: &TestServer) -> f64 {
     scrape.get("countersign_view_tokens").expect("it is told")
 }
 
-/// Only that it is not now, and when to try again.
-fn must_be_for_now(status: &Status, codes: &[(Code, &str)]) {
-    let found = codes.iter().find(|(code, _)| *code == status.code());
-    let (code, reason) = found.unwrap_or_else(|| panic!("{status:?}"));
-    assert_status(status, *code, reason, None);
-    let details = status.get_error_details();
-    let retry = details.retry_info().expect("it tells when to try again");
-    assert!(retry.retry_delay > Some(Duration::ZERO));
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_database_holds_up_no_decision_that_memory_can_make() {
     let _alone = ONE_AT_A_TIME.lock().await;
@@ -73,13 +58,7 @@ async fn a_stalled_database_holds_up_no_decision_that_memory_can_make() {
         return;
     };
     let proxy = Proxy::start(database.address(), Mode::Pass).await;
-    let through = database.through(proxy.address());
-    let setup = Setup {
-        database_url: Some(through.url().to_owned()),
-        database_direct_url: Some(database.url().to_owned()),
-        limits: decisions_within(Duration::from_secs(10)),
-        ..Setup::default()
-    };
+    let setup = behind(&proxy, &database, Duration::from_secs(10));
     let server = setup.start(&database).await;
     let client = server.client(PLATFORM);
     let secrets = issue(&client, WARM + COLD).await;
@@ -289,12 +268,7 @@ async fn a_flood_before_a_slow_database_leaves_other_callers_their_turns() {
         return;
     };
     let proxy = Proxy::start(database.address(), Mode::Pass).await;
-    let setup = Setup {
-        database_url: Some(database.through(proxy.address()).url().to_owned()),
-        database_direct_url: Some(database.url().to_owned()),
-        limits: decisions_within(Duration::from_secs(10)),
-        ..Setup::default()
-    };
+    let setup = behind(&proxy, &database, Duration::from_secs(10));
     let clock = setup.clock.clone();
     let server = setup.start(&database).await;
     let client = server.client(PLATFORM);
@@ -337,12 +311,7 @@ async fn revisions_that_nobody_made_count_as_invented_tokens_do() {
     let cold = issue(&before.client(PLATFORM), 2 * FEW).await;
     before.stop().await.expect("it ends well");
     let proxy = Proxy::start(database.address(), Mode::Pass).await;
-    let setup = Setup {
-        database_url: Some(database.through(proxy.address()).url().to_owned()),
-        database_direct_url: Some(database.url().to_owned()),
-        limits: decisions_within(Duration::from_secs(10)),
-        ..Setup::default()
-    };
+    let setup = behind(&proxy, &database, Duration::from_secs(10));
     let server = setup.start(&database).await;
     let asking = server.client(BOOKINGS);
     for number in 0..BUDGET + 1 {
