@@ -1,12 +1,11 @@
 //! Ending every token of a member, or of a workspace, in one write.
 
 use countersign::pb::{
-    DenyReason, ListEventsRequest, ListTokensRequest, Outcome, RevokeTokensRequest, TokenState,
-    event::Details, resource::Owner,
+    DenyReason, ListTokensRequest, RevokeTokensRequest, TokenState, event::Details,
 };
 
 use crate::support::{
-    client::Client,
+    client::{Client, events, refusal},
     database::{TestDatabase, on_both},
     server::{PLATFORM, TestServer},
 };
@@ -20,24 +19,6 @@ async fn revoke_all(client: &Client, member_id: &str, reason: &str) -> String {
     };
     let answer = client.tokens.clone().revoke_tokens(request).await;
     answer.expect("they are revoked").into_inner().revision
-}
-
-/// Why the token is refused; None if it is not.
-async fn refusal(client: &Client, token: &str) -> Option<DenyReason> {
-    let answer = client
-        .authorize(token, "bookings.read", "", Some(Owner::Bearer(true)))
-        .await;
-    let decision = answer.decision.expect("a decision");
-    (decision.outcome() == Outcome::Deny).then(|| decision.reason())
-}
-
-async fn events(client: &Client) -> Vec<countersign::pb::Event> {
-    let answer = client
-        .events
-        .clone()
-        .list_events(ListEventsRequest::default())
-        .await;
-    answer.expect("events").into_inner().events
 }
 
 async fn all_tokens_of_a_member_end_and_only_those(database: TestDatabase) {

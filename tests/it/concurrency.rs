@@ -16,9 +16,9 @@ use tonic::{Code, Response, Status};
 use crate::support::{
     client::{Client, issue_request},
     clock::TestClock,
-    database::{Backend, TestDatabase, on_both},
+    database::{TestDatabase, on_both},
     history::History,
-    server::{PLATFORM, Setup, TestServer},
+    server::{PLATFORM, TestServer, servers},
     status::assert_status,
 };
 
@@ -26,23 +26,6 @@ use crate::support::{
 const CAP: usize = 50;
 
 type Issued = Result<Response<IssueTokenResponse>, Status>;
-
-/// Servers on one database and by one clock: one, and where the database can be shared two.
-async fn servers(database: &TestDatabase, clock: &TestClock) -> Vec<TestServer> {
-    let count = match database.backend() {
-        Backend::Sqlite => 1,
-        Backend::Postgres => 2,
-    };
-    let mut servers = Vec::new();
-    for _ in 0..count {
-        let setup = Setup {
-            clock: clock.clone(),
-            ..Setup::default()
-        };
-        servers.push(setup.start(database).await);
-    }
-    servers
-}
 
 /// The platform, at each of these servers.
 fn platforms(servers: &[TestServer]) -> Vec<Client> {

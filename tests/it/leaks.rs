@@ -4,14 +4,13 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use countersign::pb::{
-    Actor, Event, GetTokenRequest, ListEventsRequest, RevokeLeakedTokensRequest,
-    RevokeTokensRequest, Token, TokenState, event::Details, get_token_request::Target,
+    Actor, RevokeLeakedTokensRequest, RevokeTokensRequest, TokenState, event::Details,
 };
 use tonic::{Code, Status};
 
 use crate::support::{
     call::unknown_secret,
-    client::{Client, revoke_request, rotate_request},
+    client::{Client, events, get, revoke_request, rotate_request},
     database::{TestDatabase, on_both},
     history::History,
     server::{BOOKINGS, PLATFORM, TestServer},
@@ -59,25 +58,6 @@ async fn report(client: &Client, secrets: Vec<String>, source: &str) -> Result<S
     };
     let answer = client.tokens.clone().revoke_leaked_tokens(request).await;
     answer.map(|answer| answer.into_inner().revision)
-}
-
-async fn get(client: &Client, token_id: &str) -> Token {
-    let request = GetTokenRequest {
-        target: Some(Target::TokenId(token_id.to_owned())),
-        actor: None,
-    };
-    let answer = client.tokens.clone().get_token(request).await;
-    let token = answer.expect("an answer").into_inner().token;
-    token.expect("a token")
-}
-
-async fn events(client: &Client) -> Vec<Event> {
-    let request = ListEventsRequest {
-        page_size: 500,
-        ..Default::default()
-    };
-    let answer = client.events.clone().list_events(request).await;
-    answer.expect("events").into_inner().events
 }
 
 async fn what_was_found_is_revoked_and_nothing_else(database: TestDatabase) {

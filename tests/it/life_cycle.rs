@@ -12,12 +12,11 @@ mod token_policy;
 mod writes;
 
 use countersign::pb::{
-    AuthorizeResponse, DenyReason, GetTokenRequest, ListTokensRequest, Outcome, Token, TokenState,
-    get_token_request::Target, resource::Owner,
+    AuthorizeResponse, DenyReason, ListTokensRequest, Outcome, Token, TokenState, resource::Owner,
 };
 
 use crate::support::{
-    client::Client,
+    client::{Client, get},
     database::TestDatabase,
     server::{PLATFORM, TestServer},
 };
@@ -41,17 +40,6 @@ async fn ask_own(client: &Client, secret: &str) -> Result<AuthorizeResponse, Den
         Outcome::Allow => Ok(answer),
         _ => Err(decision.reason()),
     }
-}
-
-/// The record of a token, by its id.
-async fn get(client: &Client, token_id: &str) -> Token {
-    let request = GetTokenRequest {
-        target: Some(Target::TokenId(token_id.to_owned())),
-        ..Default::default()
-    };
-    let response = client.tokens.clone().get_token(request).await;
-    let response = response.expect("there is such a token").into_inner();
-    response.token.expect("the answer carries it")
 }
 
 /// Every token of `acme` in these states, page by page.

@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use countersign::pb::{DenyReason, Outcome, resource::Owner};
+use countersign::pb::DenyReason;
 use serde_json::{Value, json};
 
 use crate::support::{
-    client::Client,
+    client::refusal,
     database::{Backend, TestDatabase, on_both},
     process::countersign,
     server::{PEPPER, PLATFORM, TestServer},
@@ -28,14 +28,6 @@ fn guard(database: &TestDatabase, arguments: &[&str]) -> (Option<i32>, String, S
         text(output.stdout),
         text(output.stderr),
     )
-}
-
-async fn refusal(client: &Client, token: &str) -> Option<DenyReason> {
-    let answer = client
-        .authorize(token, "bookings.read", "", Some(Owner::Bearer(true)))
-        .await;
-    let decision = answer.decision.expect("a decision");
-    (decision.outcome() == Outcome::Deny).then(|| decision.reason())
 }
 
 async fn the_tokens_of_all_or_of_named_workspaces_end(database: TestDatabase) {

@@ -11,16 +11,15 @@ use std::time::Duration;
 use countersign::{
     domain::time::Timestamp,
     pb::{
-        DenyReason, Event, GetTokenRequest, ListEventsRequest, MemberState, Outcome,
-        RotateTokenRequest, RotateTokenResponse, Token, TokenState, WarningKind, WorkspaceState,
-        event::Details, get_token_request::Target, resource::Owner, rotate_token_request::Expiry,
+        DenyReason, MemberState, RotateTokenRequest, RotateTokenResponse, TokenState, WarningKind,
+        WorkspaceState, event::Details, rotate_token_request::Expiry,
     },
 };
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::support::{
-    client::{Client, issue_request, rotate_request},
+    client::{Client, events, get, issue_request, refusal, rotate_request},
     clock::TestClock,
     database::{Backend, TestDatabase, on_both},
     history::History,
@@ -67,34 +66,6 @@ async fn rotate(
 
 async fn rotated(client: &Client, request: RotateTokenRequest) -> RotateTokenResponse {
     rotate(client, request).await.expect("it is rotated")
-}
-
-async fn get(client: &Client, token_id: &str) -> Token {
-    let request = GetTokenRequest {
-        target: Some(Target::TokenId(token_id.to_owned())),
-        actor: None,
-    };
-    let answer = client.tokens.clone().get_token(request).await;
-    let token = answer.expect("an answer").into_inner().token;
-    token.expect("a token")
-}
-
-/// Why the token is refused; None if it is not.
-async fn refusal(client: &Client, secret: &str) -> Option<DenyReason> {
-    let owner = Some(Owner::Bearer(true));
-    let answer = client.authorize(secret, "bookings.read", "", owner).await;
-    let decision = answer.decision.expect("a decision");
-    (decision.outcome() == Outcome::Deny).then(|| decision.reason())
-}
-
-/// All events, newest first.
-async fn events(client: &Client) -> Vec<Event> {
-    let request = ListEventsRequest {
-        page_size: 500,
-        ..Default::default()
-    };
-    let answer = client.events.clone().list_events(request).await;
-    answer.expect("events").into_inner().events
 }
 
 fn instant(at: Timestamp) -> Option<prost_types::Timestamp> {

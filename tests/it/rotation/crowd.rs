@@ -10,29 +10,17 @@ use super::{MINUTE, get, issue, overlapping, refusal, rotate};
 use crate::support::{
     client::{Client, rotate_request},
     clock::TestClock,
-    database::{Backend, TestDatabase, hold_the_counter, on_both},
+    database::{TestDatabase, hold_the_counter, on_both},
     history::History,
-    server::{PLATFORM, Setup, TestServer},
+    server::{PLATFORM, TestServer, servers},
     status::assert_status,
 };
 
 const CROWD: usize = 100;
 
-/// Servers on one database and by one clock: one, and where the database can be shared two. And the platform at each.
-async fn servers(database: &TestDatabase) -> (Vec<TestServer>, Vec<Client>) {
-    let clock = TestClock::default();
-    let count = match database.backend() {
-        Backend::Sqlite => 1,
-        Backend::Postgres => 2,
-    };
-    let mut servers = Vec::new();
-    for _ in 0..count {
-        let setup = Setup {
-            clock: clock.clone(),
-            ..Setup::default()
-        };
-        servers.push(setup.start(database).await);
-    }
+/// The servers of a crowd, and the platform at each.
+async fn crowded(database: &TestDatabase) -> (Vec<TestServer>, Vec<Client>) {
+    let servers = servers(database, &TestClock::default()).await;
     let clients: Vec<Client> = servers
         .iter()
         .map(|server| server.client(PLATFORM))
@@ -65,7 +53,7 @@ async fn crowd(
 }
 
 async fn of_a_hundred_rotations_one_is_made_and_the_others_are_told(database: TestDatabase) {
-    let (_servers, clients) = servers(&database).await;
+    let (_servers, clients) = crowded(&database).await;
     let (old_id, old_secret) = issue(&clients[0], "deploy", None).await;
     let answers = crowd(&clients, &old_id, |number| format!("rotation-{number}")).await;
     let made: Vec<_> = answers
@@ -93,7 +81,7 @@ async fn of_a_hundred_rotations_one_is_made_and_the_others_are_told(database: Te
 }
 
 async fn a_hundred_rotations_under_one_id_are_one(database: TestDatabase) {
-    let (_servers, clients) = servers(&database).await;
+    let (_servers, clients) = crowded(&database).await;
     let (old_id, _) = issue(&clients[0], "deploy", None).await;
     let answers = crowd(&clients, &old_id, |_| "rotation".to_owned()).await;
     let answers: Vec<RotateTokenResponse> = answers
@@ -142,7 +130,7 @@ async fn a_hundred_rotations_under_one_id_are_one(database: TestDatabase) {
 }
 
 async fn a_rotation_whose_answer_was_lost_is_tried_again_and_burns_nothing(database: TestDatabase) {
-    let (servers, clients) = servers(&database).await;
+    let (servers, clients) = crowded(&database).await;
     let client = &clients[0];
     let (old_id, old_secret) = issue(client, "deploy", None).await;
     let connection = database.connect().await;

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use countersign::pb::{
     AuthorizeRequest, AuthorizeResponse, CreateWorkspaceRequest, DeleteWorkspaceRequest,
-    IssueTokenRequest, IssueTokenResponse, Member, MemberState, PutMemberRequest,
-    RemoveMemberRequest, Resource, RevokeTokenRequest, RotateTokenRequest, SetMemberRoleRequest,
-    SetMemberStateRequest, Token, UpdateWorkspaceRequest, Workspace, WorkspaceState,
+    DenyReason, Event, GetTokenRequest, IssueTokenRequest, IssueTokenResponse, ListEventsRequest,
+    Member, MemberState, Outcome, PutMemberRequest, RemoveMemberRequest, Resource,
+    RevokeTokenRequest, RotateTokenRequest, SetMemberRoleRequest, SetMemberStateRequest, Token,
+    UpdateWorkspaceRequest, Workspace, WorkspaceState,
     authorization_service_client::AuthorizationServiceClient,
     directory_service_client::DirectoryServiceClient, event_service_client::EventServiceClient,
-    issue_token_request::Expiry, resource::Owner, revoke_token_request::Target,
-    token_service_client::TokenServiceClient,
+    get_token_request::Target as GetTarget, issue_token_request::Expiry, resource::Owner,
+    revoke_token_request::Target, token_service_client::TokenServiceClient,
 };
 use tonic::{
     Code, Request, Status,
@@ -214,6 +215,35 @@ impl Client {
             }
         }
     }
+}
+
+/// The record of a token, by its id.
+pub(crate) async fn get(client: &Client, token_id: &str) -> Token {
+    let request = GetTokenRequest {
+        target: Some(GetTarget::TokenId(token_id.to_owned())),
+        actor: None,
+    };
+    let response = client.tokens.clone().get_token(request).await;
+    let response = response.expect("there is such a token").into_inner();
+    response.token.expect("the answer carries it")
+}
+
+/// Why a token may not do what any good one may; None if it may.
+pub(crate) async fn refusal(client: &Client, secret: &str) -> Option<DenyReason> {
+    let owner = Some(Owner::Bearer(true));
+    let answer = client.authorize(secret, "bookings.read", "", owner).await;
+    let decision = answer.decision.expect("a decision");
+    (decision.outcome() == Outcome::Deny).then(|| decision.reason())
+}
+
+/// The newest 500 events, newest first.
+pub(crate) async fn events(client: &Client) -> Vec<Event> {
+    let request = ListEventsRequest {
+        page_size: 500,
+        ..Default::default()
+    };
+    let answer = client.events.clone().list_events(request).await;
+    answer.expect("events").into_inner().events
 }
 
 /// For a token that never expires, or only after `ttl`, with no actor.

@@ -287,3 +287,20 @@ impl TestServer {
         self.task.await.expect("the server does not panic")
     }
 }
+
+/// Servers on one database and by one clock: one, and where the database can be shared two.
+pub(crate) async fn servers(database: &TestDatabase, clock: &TestClock) -> Vec<TestServer> {
+    let count = match database.backend() {
+        Backend::Sqlite => 1,
+        Backend::Postgres => 2,
+    };
+    let mut servers = Vec::new();
+    for _ in 0..count {
+        let setup = Setup {
+            clock: clock.clone(),
+            ..Setup::default()
+        };
+        servers.push(setup.start(database).await);
+    }
+    servers
+}
