@@ -20,6 +20,7 @@ use tonic::{
     service::{Interceptor, interceptor::InterceptedService},
     transport::Channel,
 };
+use tonic_types::StatusExt;
 
 /// How long to ask for a decision that cannot be made.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -197,7 +198,7 @@ impl Client {
     }
 
     /// Asks for a decision, again while the service says that it cannot decide now, as its callers do: on a busy machine the
-    /// database may take longer than a decision waits.
+    /// database may take longer than a decision waits, or a turn at it come later than one waits for that.
     pub(crate) async fn authorize(
         &self,
         token: &str,
@@ -210,11 +211,17 @@ impl Client {
             let request = authorize_request(token, action, workspace_id, owner.clone());
             match self.authorization.clone().authorize(request).await {
                 Ok(response) => return response.into_inner(),
-                Err(status) if status.code() == Code::Unavailable && Instant::now() < deadline => {}
+                Err(status) if is_for_now(&status) && Instant::now() < deadline => {}
                 Err(status) => panic!("there is a decision: {status:?}"),
             }
         }
     }
+}
+
+/// Whether it says no more than that it cannot be decided now, and when to ask again.
+fn is_for_now(status: &Status) -> bool {
+    let codes = [Code::Unavailable, Code::ResourceExhausted];
+    codes.contains(&status.code()) && status.get_error_details().retry_info().is_some()
 }
 
 /// The record of a token, by its id.
