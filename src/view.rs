@@ -8,9 +8,11 @@ mod counters;
 mod fills;
 mod follower;
 mod guard;
+mod idle;
 mod key;
 mod memory;
 mod rekeys;
+mod revisions;
 mod settings;
 mod sync;
 mod table;
@@ -28,6 +30,7 @@ use self::{
     counters::Counters,
     fills::{Asker, Fills, Sought, Wanted},
     follower::{Followed, Follower},
+    idle::is_settled,
     memory::{Gathered, Memory},
 };
 use crate::{
@@ -39,7 +42,7 @@ use crate::{
         ids::{CallerName, Revision, RevisionName},
         pepper::PepperRing,
         secret::Secret,
-        time::Clock,
+        time::{Clock, Timestamp},
     },
     store::{Store, listen},
 };
@@ -56,8 +59,6 @@ const LEAST_FILLERS: usize = 2;
 const FILL_ATTEMPTS: usize = 8;
 /// How long a change that changed nothing waits for the view.
 const CATCH_UP: Duration = Duration::from_secs(5);
-/// How many revisions that callers name are remembered as known.
-const MAX_KNOWN: usize = 10_000;
 
 /// The view. Clones are the same.
 #[derive(Clone)]
@@ -71,6 +72,7 @@ struct Parts {
     counters: Arc<Counters>,
     known: std::sync::Mutex<HashSet<RevisionName>>,
     patience: Duration,
+    clock: Clock,
 }
 
 /// What follows the feed for a view. To be stopped, so that its connections are closed.
@@ -105,6 +107,7 @@ pub struct Seen {
     /// The position.
     pub revision: Revision,
     as_of: BootTime,
+    read_at: Timestamp,
 }
 
 impl View {
@@ -143,6 +146,7 @@ impl View {
             counters,
             known: std::sync::Mutex::default(),
             patience: settings.patience,
+            clock: clock.clone(),
         })))
     }
 
@@ -193,6 +197,9 @@ impl View {
         if !is_new_enough || !self.is_young(gathered.as_of) {
             return None;
         }
+        if !self.is_settled(&gathered) {
+            return None;
+        }
         self.0.counters.hits.count();
         Some(gathered.into())
     }
@@ -229,11 +236,16 @@ impl View {
                 });
             }
             if let Some(gathered) = self.0.memory.gather(&key) {
-                if self.is_young(gathered.as_of) {
+                if !self.is_young(gathered.as_of) {
+                    continue;
+                }
+                if self.is_settled(&gathered) {
                     self.0.counters.hits.count();
                     return Ok(gathered);
                 }
-                continue;
+                if let Presented::Known(bearer) = &gathered.presented {
+                    self.0.memory.forget_token(&bearer.token.token_id);
+                }
             }
             attempts += 1;
             if attempts > FILL_ATTEMPTS {
@@ -251,58 +263,21 @@ impl View {
             };
             if let Some(gathered) = self.0.fills.fetch(wanted).await?
                 && self.is_young(gathered.as_of)
+                && self.is_settled(&gathered)
             {
                 return Ok(gathered);
             }
         }
     }
 
-    /// Whether the view has come to a change, after a fresh reading where it seems that it has not.
-    async fn has_seen(
-        &self,
-        name: RevisionName,
-        asker: Asker<'_>,
-        began: BootTime,
-    ) -> Result<bool, Error> {
-        loop {
-            let is_fresh = self.0.memory.as_of() >= began;
-            let position = self.0.memory.position();
-            let passed = self.0.memory.passed(name.number);
-            let has_passed = position.is_some_and(|position| position.number >= name.number);
-            match (has_passed, passed) {
-                (true, Some(revision)) if name.names(&revision) => return Ok(true),
-                (true, None) if self.is_known(name, asker).await? => return Ok(true),
-                _ if is_fresh => return Ok(false),
-                _ => self.0.followed.read_after(began).await,
-            }
-        }
+    /// Whether what was seen may still be decided from, at the time that it was: to be asked last, just before the answer.
+    pub fn is_current(&self, seen: &Seen, at: Timestamp) -> bool {
+        self.is_young(seen.as_of) && is_settled(&seen.presented, seen.read_at, || at)
     }
 
-    /// Whether a change that the view no longer remembers is in the database.
-    async fn is_known(&self, name: RevisionName, asker: Asker<'_>) -> Result<bool, Error> {
-        let known = || {
-            let known = self.0.known.lock();
-            known.unwrap_or_else(std::sync::PoisonError::into_inner)
-        };
-        if known().contains(&name) {
-            return Ok(true);
-        }
-        let epoch = self.0.memory.epoch();
-        let is_known = self.0.fills.knows(name, asker).await?;
-        // Not of a feed that is no longer followed.
-        if is_known && self.0.memory.epoch() == epoch {
-            let mut known = known();
-            if known.len() >= MAX_KNOWN {
-                known.clear();
-            }
-            known.insert(name);
-        }
-        Ok(is_known)
-    }
-
-    /// Whether what was seen may still be decided from: to be asked last, just before the answer.
-    pub fn is_current(&self, seen: &Seen) -> bool {
-        self.is_young(seen.as_of)
+    fn is_settled(&self, gathered: &Gathered) -> bool {
+        let now = || self.0.clock.now();
+        is_settled(&gathered.presented, gathered.read_at, now)
     }
 
     /// How long from now an answer that is made from this may be used.
@@ -370,6 +345,7 @@ impl From<Gathered> for Seen {
             presented: gathered.presented,
             revision: gathered.revision,
             as_of: gathered.as_of,
+            read_at: gathered.read_at,
         }
     }
 }

@@ -176,11 +176,13 @@ struct Connection {
 
 impl Connection {
     fn open(address: SocketAddr, key: Option<&str>) -> Self {
-        let stream = TcpStream::connect(address).expect("the server accepts connections");
+        let mut stream = TcpStream::connect(address).expect("the server accepts connections");
         stream.set_nodelay(true).expect("an option");
+        let mut greeting = Vec::new();
+        frames::greeting(&mut greeting);
+        // At once: a connection that says nothing is cut.
+        stream.write_all(&greeting).expect("it is sent");
         stream.set_nonblocking(true).expect("an option");
-        let mut out = Vec::new();
-        frames::greeting(&mut out);
         Self {
             stream,
             authority: address.to_string(),
@@ -189,7 +191,7 @@ impl Connection {
             calls: (0..SLOTS).map(|_| Call::default()).collect(),
             in_flight: 0,
             next_stream: 1,
-            out,
+            out: Vec::new(),
             sent: 0,
             received: Vec::with_capacity(1 << 16),
             window: 65_535,

@@ -45,12 +45,6 @@ pub enum Error {
     /// One or more fields are bad: all of them are named.
     #[error("{}", sentence(.0))]
     Invalid(Vec<Violation>),
-    /// A field whose meaning is not built was set.
-    #[error("`{field}` is not supported yet")]
-    NotSupported {
-        /// The field's path.
-        field: &'static str,
-    },
     /// No such workspace, or not for this actor.
     #[error("workspace `{workspace_id}` does not exist")]
     WorkspaceNotFound {
@@ -255,9 +249,7 @@ impl Error {
         match self {
             Self::Invalid(_) => Code::InvalidArgument,
             Self::MessageMalformed => Code::InvalidArgument,
-            Self::NotSupported { .. } | Self::EncodingNotSupported | Self::MethodUnknown => {
-                Code::Unimplemented
-            }
+            Self::EncodingNotSupported | Self::MethodUnknown => Code::Unimplemented,
             Self::WorkspaceNotFound { .. }
             | Self::MemberNotFound { .. }
             | Self::TokenNotFound { .. } => Code::NotFound,
@@ -295,7 +287,6 @@ impl Error {
             Self::Invalid(violations) => violations
                 .first()
                 .map_or("INVALID", |violation| violation.problem.reason.as_str()),
-            Self::NotSupported { .. } => "FIELD_NOT_SUPPORTED",
             Self::WorkspaceNotFound { .. } => "WORKSPACE_NOT_FOUND",
             Self::MemberNotFound { .. } => "MEMBER_NOT_FOUND",
             Self::TokenNotFound { .. } => "TOKEN_NOT_FOUND",

@@ -105,6 +105,12 @@ pub struct TokenPolicyRecord {
     pub default_lifetime: Option<i64>,
     /// How many live tokens a member may have, if it is not the number that holds everywhere.
     pub max_live_tokens: Option<u32>,
+    /// How long a token may go unused, in milliseconds. Events from before this could be asked have neither this nor the next.
+    #[serde(default)]
+    pub idle_limit: Option<i64>,
+    /// Whether reuse of a rotated token revokes its family.
+    #[serde(default)]
+    pub revoke_family_on_reuse: bool,
 }
 
 impl From<&TokenPolicy> for TokenPolicyRecord {
@@ -114,6 +120,8 @@ impl From<&TokenPolicy> for TokenPolicyRecord {
             max_lifetime: policy.max_lifetime.map(millis),
             default_lifetime: policy.default_lifetime.map(millis),
             max_live_tokens: policy.max_live_tokens,
+            idle_limit: policy.idle_limit.map(millis),
+            revoke_family_on_reuse: policy.revoke_family_on_reuse,
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The record of a personal access token and when it counts as live.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
 
 use super::{
     action::Action,
@@ -84,6 +87,45 @@ pub struct Rotated {
     pub is_reuse_recorded: bool,
 }
 
+/// When a token was last used, or, if it never was, issued: as far as was on record when it was read, and moved on by who
+/// uses it since, also where the token is shared.
+#[derive(Debug)]
+pub struct LastUse(AtomicI64);
+
+impl LastUse {
+    /// At this instant.
+    pub fn new(at: Timestamp) -> Self {
+        Self(AtomicI64::new(at.0))
+    }
+
+    /// When.
+    pub fn at(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+
+    /// It was used at this instant, if not later.
+    pub fn extend(&self, at: Timestamp) {
+        // Written only where that changes anything, so that those who do it do not take the line from each other.
+        if self.at() < at {
+            self.0.fetch_max(at.0, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Clone for LastUse {
+    fn clone(&self) -> Self {
+        Self::new(self.at())
+    }
+}
+
+impl PartialEq for LastUse {
+    fn eq(&self, other: &Self) -> bool {
+        self.at() == other.at()
+    }
+}
+
+impl Eq for LastUse {}
+
 /// A token as stored, without its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
@@ -103,6 +145,8 @@ pub struct Token {
     pub created_at: Timestamp,
     /// From when on it no longer authenticates.
     pub expires_at: Option<Timestamp>,
+    /// When it was last used.
+    pub last_use: LastUse,
     /// What it is limited to, if it is.
     pub limits: Option<Box<Limits>>,
     /// The token that it took the place of.
@@ -128,11 +172,18 @@ pub struct TokenRecord {
 
 impl Token {
     /// From when on it no longer authenticates, given its workspace: its own expiry, or what the workspace's policy makes
-    /// of it. None: it does not end by itself.
+    /// of it, unless it is used before. None: it does not end by itself.
     pub fn ends_at(&self, workspace: &Workspace) -> Option<Timestamp> {
-        workspace
-            .token_policy
-            .ends_at(self.created_at, self.expires_at)
+        let policy = &workspace.token_policy;
+        let ends = policy.ends_at(self.created_at, self.expires_at);
+        let ends = [ends, self.idle_at(workspace)];
+        ends.into_iter().flatten().min()
+    }
+
+    /// From when on it has gone unused for too long, if it may. Who knows of a later use knows better.
+    pub fn idle_at(&self, workspace: &Workspace) -> Option<Timestamp> {
+        let limit = workspace.token_policy.idle_limit?;
+        Some(self.last_use.at().plus(limit))
     }
 
     /// Its scopes; empty where there is no limit to them.

@@ -12,6 +12,9 @@ use super::{
 /// The most live tokens that a workspace may let its members have.
 pub const MAX_LIVE_TOKENS_SETTABLE: u32 = 1000;
 
+/// The shortest time that a token may be let go unused for: uses are on record up to a minute late.
+const MIN_IDLE_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// When a token is to stop authenticating.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiry {
@@ -69,8 +72,12 @@ pub struct TokenPolicy {
     pub max_lifetime: Option<Duration>,
     /// The lifetime of a token issued without one.
     pub default_lifetime: Option<Duration>,
+    /// How long a token may go unused.
+    pub idle_limit: Option<Duration>,
     /// How many live tokens a member may have, where it is not the number that holds for all.
     pub max_live_tokens: Option<u32>,
+    /// Whether a rotated token that is presented when its overlap is over takes its predecessors and successors with it.
+    pub revoke_family_on_reuse: bool,
 }
 
 impl TokenPolicy {
@@ -89,6 +96,15 @@ impl TokenPolicy {
         };
         longest(self.max_lifetime).map_err(|problem| ("max_lifetime", problem))?;
         longest(self.default_lifetime).map_err(|problem| ("default_lifetime", problem))?;
+        longest(self.idle_limit).map_err(|problem| ("idle_limit", problem))?;
+        if self.idle_limit.is_some_and(|limit| limit < MIN_IDLE_LIMIT) {
+            let limit = "1 day";
+            let problem = Problem::new(
+                ProblemReason::OutOfRange,
+                format!("must be at least {limit}"),
+            );
+            return Err(("idle_limit", problem.with("limit", limit)));
+        }
         if let (Some(default), Some(max)) = (self.default_lifetime, self.max_lifetime)
             && default > max
         {
@@ -120,10 +136,10 @@ impl TokenPolicy {
 
     /// Whether it can end a token that has not ended by itself.
     pub fn ends_tokens(&self) -> bool {
-        self.require_expiry || self.max_lifetime.is_some()
+        self.require_expiry || self.max_lifetime.is_some() || self.idle_limit.is_some()
     }
 
-    /// From when on a token no longer authenticates: from its own expiry on, or from earlier where this ends it.
+    /// From when on a token no longer authenticates, used or not: from its own expiry on, or from earlier where this ends it.
     pub fn ends_at(
         &self,
         created_at: Timestamp,
@@ -168,8 +184,12 @@ pub struct TokenPolicyUpdate {
     pub max_lifetime: Option<Option<Duration>>,
     /// The lifetime of a token issued without one, or none.
     pub default_lifetime: Option<Option<Duration>>,
+    /// How long a token may go unused, or forever.
+    pub idle_limit: Option<Option<Duration>>,
     /// How many live tokens a member may have, or as many as everywhere.
     pub max_live_tokens: Option<Option<u32>>,
+    /// Whether reuse revokes the whole family.
+    pub revoke_family_on_reuse: Option<bool>,
 }
 
 impl TokenPolicyUpdate {
@@ -179,7 +199,11 @@ impl TokenPolicyUpdate {
             require_expiry: self.require_expiry.unwrap_or(policy.require_expiry),
             max_lifetime: self.max_lifetime.unwrap_or(policy.max_lifetime),
             default_lifetime: self.default_lifetime.unwrap_or(policy.default_lifetime),
+            idle_limit: self.idle_limit.unwrap_or(policy.idle_limit),
             max_live_tokens: self.max_live_tokens.unwrap_or(policy.max_live_tokens),
+            revoke_family_on_reuse: self
+                .revoke_family_on_reuse
+                .unwrap_or(policy.revoke_family_on_reuse),
         }
     }
 }
@@ -207,7 +231,7 @@ mod tests {
                 require_expiry,
                 max_lifetime: some_or_none(max_lifetime),
                 default_lifetime: some_or_none(default_lifetime),
-                max_live_tokens: None,
+                ..TokenPolicy::default()
             };
             let now = Timestamp(1_000);
             let asked = match kind {
@@ -251,6 +275,15 @@ mod tests {
             Some("default_lifetime")
         );
         assert_eq!(fault(lifetimes(day, day * 2)), Some("default_lifetime"));
+        let idle = |limit| TokenPolicy {
+            idle_limit: Some(limit),
+            ..TokenPolicy::default()
+        };
+        let shorter = day - Duration::from_millis(1);
+        assert_eq!(fault(idle(day)), None);
+        assert_eq!(fault(idle(MAX_LIFETIME)), None);
+        assert_eq!(fault(idle(shorter)), Some("idle_limit"));
+        assert_eq!(fault(idle(longer)), Some("idle_limit"));
         for (number, is_taken) in [(0, false), (1, true), (1000, true), (1001, false)] {
             assert_eq!(fault(tokens(number)).is_none(), is_taken, "{number}");
         }

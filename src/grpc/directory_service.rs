@@ -4,11 +4,7 @@ mod token_policy;
 
 use tonic::{Request, Response, Status};
 
-use super::{
-    Api,
-    fields::{Fields, unsupported},
-    page, render,
-};
+use super::{Api, fields::Fields, page, render};
 use crate::{
     domain::{
         caller::{Caller, Grant},
@@ -297,7 +293,6 @@ fn parse_workspace(id: &str) -> Result<WorkspaceId, Error> {
 fn parse_update(request: UpdateWorkspaceRequest) -> Result<(WorkspaceId, WorkspaceUpdate), Error> {
     let paths = request.update_mask.map_or_else(Vec::new, |mask| mask.paths);
     let policy = request.token_policy.unwrap_or_default();
-    unsupported("token_policy.idle_limit", policy.idle_limit.is_some())?;
     let mut fields = Fields::default();
     let workspace_id = fields.read("workspace_id", WorkspaceId::parse(&request.workspace_id));
     let mut update = WorkspaceUpdate {

@@ -167,14 +167,6 @@ impl Fields {
     }
 }
 
-/// Refuses a field whose meaning is not built yet: ignoring it would do more than was asked.
-pub(super) fn unsupported(field: &'static str, is_set: bool) -> Result<(), Error> {
-    match is_set {
-        true => Err(Error::NotSupported { field }),
-        false => Ok(()),
-    }
-}
-
 /// The one form of a flag that means something by being there.
 pub(super) fn only_true(value: bool) -> Result<(), Problem> {
     match value {

@@ -223,10 +223,11 @@ fn token_policy_record(policy: &TokenPolicyRecord) -> pb::TokenPolicy {
         require_expiry: policy.require_expiry,
         max_lifetime: policy.max_lifetime.map(lifetime),
         default_lifetime: policy.default_lifetime.map(lifetime),
-        idle_limit: None,
+        idle_limit: policy.idle_limit.map(lifetime),
         max_live_tokens_per_member: policy
             .max_live_tokens
             .map_or(0, |limit| i32::try_from(limit).unwrap_or(i32::MAX)),
+        revoke_family_on_reuse: policy.revoke_family_on_reuse,
     }
 }
 

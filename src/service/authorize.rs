@@ -177,7 +177,7 @@ impl Service {
     ) -> Verdict {
         let seen = self.take(seen, caller);
         if let (Decision::Allow(_), Some(bearer)) = (decision, &seen.bearer) {
-            self.0.uses.mark(&bearer.token.token_id, at);
+            self.0.uses.mark(bearer, at);
         }
         let mut verdict = Verdict {
             decision,
@@ -215,7 +215,7 @@ impl Service {
         if let Some(bearer) = &seen.bearer
             && decisions.iter().flatten().any(is_allowed)
         {
-            self.0.uses.mark(&bearer.token.token_id, at);
+            self.0.uses.mark(bearer, at);
         }
         Ok(BatchVerdict {
             decisions,
@@ -293,8 +293,9 @@ impl Service {
         seen: Seen,
         answer: &impl Fn(&Presented, Timestamp) -> T,
     ) -> Option<(T, Option<Seen>)> {
-        let answered = answer(&seen.presented, self.0.clock.now());
-        let is_current = self.0.view.is_current(&seen);
+        let now = self.0.clock.now();
+        let answered = answer(&seen.presented, now);
+        let is_current = self.0.view.is_current(&seen, now);
         is_current.then_some((answered, Some(seen)))
     }
 

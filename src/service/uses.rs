@@ -17,7 +17,7 @@ use hashbrown::HashTable;
 use tokio::{sync::Notify, time::sleep};
 
 use super::Service;
-use crate::domain::{error::Error, ids::TokenId, time::Timestamp};
+use crate::domain::{decide::Bearer, error::Error, ids::TokenId, time::Timestamp};
 
 /// So many that those who mark hardly ever meet.
 const SHARDS: usize = 64;
@@ -27,6 +27,9 @@ const MAX_MARKED: usize = 256 * 1024;
 const BATCH: usize = 256;
 /// How many are stored under another pepper by one transaction.
 const REKEY_BATCH: usize = 64;
+/// A use that comes this shortly before its token would have gone unused for too long is written at once: the other
+/// replicas are about to look for it. As long as it may take to write uses otherwise.
+const URGENT: Duration = Duration::from_secs(60);
 /// How soon what failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 /// How long the last writing may take before the process ends.
@@ -37,7 +40,7 @@ pub(super) struct Uses {
     shards: Box<[RwLock<HashTable<Use>>]>,
     hasher: RandomState,
     left_out: AtomicU64,
-    /// There is so much that it should not wait.
+    /// There is so much, or something so urgent, that it should not wait.
     is_filling: Notify,
 }
 
@@ -69,8 +72,19 @@ impl Default for Uses {
 }
 
 impl Uses {
-    /// Marks a token as used. Of one that is marked already only the time is moved on.
-    pub(super) fn mark(&self, token_id: &TokenId, at: Timestamp) {
+    /// Marks a token as used.
+    pub(super) fn mark(&self, bearer: &Bearer, at: Timestamp) {
+        let token = &bearer.token;
+        let idle_at = token.idle_at(&bearer.workspace);
+        token.last_use.extend(at);
+        self.mark_token(&token.token_id, at);
+        if idle_at.is_some_and(|idle_at| at.plus(URGENT) >= idle_at) {
+            self.is_filling.notify_one();
+        }
+    }
+
+    /// Of one that is marked already only the time is moved on.
+    fn mark_token(&self, token_id: &TokenId, at: Timestamp) {
         let hash = self.hasher.hash_one(token_id);
         let is_it = |used: &Use| used.token_id == *token_id;
         if let Some(used) = read(self.shard(hash)).find(hash, is_it) {
@@ -227,14 +241,14 @@ mod tests {
         let uses = Uses::default();
         let [one, other] = [id(1)?, id(2)?];
         for (token_id, at) in [(&other, 5), (&one, 7), (&one, 6)] {
-            uses.mark(token_id, Timestamp(at));
+            uses.mark_token(token_id, Timestamp(at));
         }
         let written = uses.marked();
         assert_eq!(
             written,
             [(one.clone(), Timestamp(7)), (other, Timestamp(5))]
         );
-        uses.mark(&one, Timestamp(8));
+        uses.mark_token(&one, Timestamp(8));
         uses.unmark(&written);
         assert_eq!(uses.marked(), [(one, Timestamp(8))]);
         Ok(())
@@ -245,7 +259,7 @@ mod tests {
         let uses = Uses::default();
         let used = MAX_MARKED + MAX_MARKED / 8;
         for number in 0..used {
-            uses.mark(&id(number)?, Timestamp(1));
+            uses.mark_token(&id(number)?, Timestamp(1));
         }
         let (marked, left_out) = (uses.marked(), uses.left_out.load(Ordering::Relaxed));
         assert!(marked.len() <= MAX_MARKED, "{}", marked.len());
@@ -254,7 +268,7 @@ mod tests {
         assert!(marked.is_sorted());
         // What is marked already is moved on all the same.
         for (token_id, _) in &marked {
-            uses.mark(token_id, Timestamp(2));
+            uses.mark_token(token_id, Timestamp(2));
         }
         assert_eq!(uses.left_out.load(Ordering::Relaxed), left_out);
         uses.unmark(&marked);

@@ -7,6 +7,7 @@ mod m20261124_000004_rotate_tokens;
 mod m20261124_000005_token_policy;
 mod m20261124_000006_token_use;
 mod m20261124_000007_notices;
+mod m20261124_000008_idle_limit;
 
 use std::collections::HashSet;
 
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000005_token_policy::Migration),
             Box::new(m20261124_000006_token_use::Migration),
             Box::new(m20261124_000007_notices::Migration),
+            Box::new(m20261124_000008_idle_limit::Migration),
         ]
     }
 

@@ -24,7 +24,8 @@ use crate::{
         decide::{Bearer, Presented},
         directory::{Member, Workspace},
         event::Subject,
-        ids::Revision,
+        ids::{Revision, TokenId},
+        time::Timestamp,
         token::Token,
     },
     store::{FeedRead, Presentation},
@@ -55,6 +56,8 @@ pub(super) struct Gathered {
     pub(super) revision: Revision,
     /// When the view was that fresh.
     pub(super) as_of: BootTime,
+    /// When the token was read, of which not every use is in the feed.
+    pub(super) read_at: Timestamp,
 }
 
 /// What became of a fill.
@@ -93,6 +96,7 @@ struct Writing {
 #[derive(Clone)]
 struct TokenEntry {
     token: Arc<Token>,
+    read_at: Timestamp,
     member: Key,
     workspace: Key,
 }
@@ -156,31 +160,45 @@ impl Memory {
         for _ in 0..GATHER_ATTEMPTS {
             let before = self.sequence.load(Ordering::Acquire);
             let position = self.position();
-            let presented = self.find(key, as_of);
+            let found = self.find(key, as_of);
             fence(Ordering::Acquire);
             if self.sequence.load(Ordering::Relaxed) == before {
+                let (presented, read_at) = found?;
                 return Some(Gathered {
-                    presented: presented?,
+                    presented,
                     revision: position?,
                     as_of,
+                    read_at,
                 });
             }
         }
         None
     }
 
-    fn find(&self, key: &Key, as_of: BootTime) -> Option<Presented> {
+    /// With when the token was read, which is of no matter of one that is unknown.
+    fn find(&self, key: &Key, as_of: BootTime) -> Option<(Presented, Timestamp)> {
         let Some(entry) = self.tokens.get(key) else {
             let since = self.unknown.get(key)?;
-            return (as_of.since(since) < UNKNOWN_LIFE).then_some(Presented::Unknown);
+            let is_young = as_of.since(since) < UNKNOWN_LIFE;
+            return is_young.then_some((Presented::Unknown, Timestamp(0)));
         };
         let member = self.members.get(&entry.member)?;
         let workspace = self.workspaces.get(&entry.workspace)?;
-        (member.workspace_generation == workspace.generation).then_some(Presented::Known(Bearer {
+        if member.workspace_generation != workspace.generation {
+            return None;
+        }
+        let bearer = Bearer {
             token: entry.token,
             member: member.member,
             workspace,
-        }))
+        };
+        Some((Presented::Known(bearer), entry.read_at))
+    }
+
+    /// Forgets a token, so that it is read anew.
+    pub(super) fn forget_token(&self, id: &TokenId) {
+        let mut writing = self.write();
+        self.remove(&mut writing, &self.keys.token(id));
     }
 
     /// Takes in what was read of the secret with this key, if it is right, and tells what is right then. What was read
@@ -208,7 +226,7 @@ impl Memory {
         };
         match presented {
             _ if era != self.era() => {}
-            Presented::Known(bearer) => self.put(&mut writing, key, bearer),
+            Presented::Known(bearer) => self.put(&mut writing, key, bearer, read.at),
             Presented::Unknown => drop(self.unknown.insert(key, read.sent)),
             Presented::Malformed => {}
         }
@@ -216,10 +234,11 @@ impl Memory {
             presented: presented.clone(),
             revision,
             as_of: self.as_of(),
+            read_at: read.at,
         })
     }
 
-    fn put(&self, writing: &mut Writing, key: Key, bearer: &Bearer) {
+    fn put(&self, writing: &mut Writing, key: Key, bearer: &Bearer, read_at: Timestamp) {
         let [token_key, member, workspace] = self.keys_of(bearer);
         let member_entry = MemberEntry {
             member: Arc::clone(&bearer.member),
@@ -230,6 +249,7 @@ impl Memory {
         self.members.insert(member, member_entry);
         let entry = TokenEntry {
             token: Arc::clone(&bearer.token),
+            read_at,
             member,
             workspace,
         };

@@ -64,12 +64,6 @@ fn invalid(
     }
 }
 
-/// A request with a field that is not built yet.
-fn unbuilt(field: &'static str, request: impl Into<Call>) -> Case {
-    let name = format!("{field} is set");
-    refused(name, request, Code::Unimplemented, "FIELD_NOT_SUPPORTED")
-}
-
 const REQUIRED: &str = "FIELD_REQUIRED";
 const TOO_LONG: &str = "FIELD_TOO_LONG";
 const MALFORMED: &str = "FIELD_MALFORMED";

@@ -2,6 +2,7 @@
 //! millisecond.
 
 mod crowd;
+mod family;
 mod limits;
 mod reuse;
 mod token_policy;

@@ -1,6 +1,7 @@
 //! When tokens were last used: told a little later, written past the feed and off the path of decisions, and never back.
 
 mod filters;
+mod idle;
 mod writing;
 
 use std::time::{Duration, Instant};

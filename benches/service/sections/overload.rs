@@ -141,6 +141,8 @@ impl Trial {
             let alone = self.turn(Offer::Nothing);
             let capacity = self.turn(Offer::Closed);
             let (before, memory) = (self.answers(), self.process.memory());
+            let is_done = capacity.rates.iter().all(|rate| *rate > 0.0);
+            assert!(is_done, "nothing is done at capacity: {before:?}");
             let over = self.turn(Offer::Open(capacity.rates.map(|rate| TIMES * rate)));
             // The first round only warms up.
             if round == 0 {

@@ -19,9 +19,15 @@ pub(super) struct PolicyChange {
     /// The lifetime of a token issued without one, such as `30d`, or `none`
     #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     default_lifetime: Option<Lifetime>,
+    /// How long a token may go unused, such as `90d`, or `none`
+    #[arg(long, value_name = "DURATION", value_parser = lifetime)]
+    idle_limit: Option<Lifetime>,
     /// How many live tokens a member may have; 0 for as many as everywhere
     #[arg(long, value_name = "NUMBER")]
     max_live_tokens: Option<i32>,
+    /// Whether a rotated token that is still used when its overlap is over has its successors revoked
+    #[arg(long, value_name = "true|false")]
+    revoke_family_on_reuse: Option<bool>,
 }
 
 /// A time, or none.
@@ -52,9 +58,17 @@ impl PolicyChange {
             policy.default_lifetime = lifetime.map(span);
             names("default_lifetime");
         }
+        if let Some(Lifetime(limit)) = self.idle_limit {
+            policy.idle_limit = limit.map(span);
+            names("idle_limit");
+        }
         if let Some(limit) = self.max_live_tokens {
             policy.max_live_tokens_per_member = limit;
             names("max_live_tokens_per_member");
+        }
+        if let Some(is_revoked) = self.revoke_family_on_reuse {
+            policy.revoke_family_on_reuse = is_revoked;
+            names("revoke_family_on_reuse");
         }
         policy
     }
@@ -85,8 +99,16 @@ pub(super) fn told(policy: Option<&TokenPolicy>) -> String {
             .default_lifetime
             .map(|default| format!("{} by default", span(default))),
     );
+    parts.extend(
+        policy
+            .idle_limit
+            .map(|limit| format!("unused for at most {}", span(limit))),
+    );
     if policy.max_live_tokens_per_member > 0 {
         parts.push(format!("{} per member", policy.max_live_tokens_per_member));
+    }
+    if policy.revoke_family_on_reuse {
+        parts.push("reuse revokes the family".to_owned());
     }
     match parts.is_empty() {
         true => "nothing is asked of them".to_owned(),

@@ -11,7 +11,6 @@ impl Error {
                 metadata.extend(violation.problem.metadata.iter().cloned());
                 metadata
             }),
-            Self::NotSupported { field } => vec![("field", (*field).to_owned())],
             Self::WorkspaceNotFound { workspace_id }
             | Self::WorkspaceExists { workspace_id }
             | Self::WorkspaceSuspended { workspace_id }

@@ -40,9 +40,16 @@ pub(super) fn parse(
         let lifetime = lifetime(policy.default_lifetime.as_ref());
         update.default_lifetime = fields.read("token_policy.default_lifetime", lifetime);
     }
+    if names("idle_limit") {
+        let limit = lifetime(policy.idle_limit.as_ref());
+        update.idle_limit = fields.read("token_policy.idle_limit", limit);
+    }
     if names("max_live_tokens_per_member") {
         let limit = limit(policy.max_live_tokens_per_member);
         update.max_live_tokens = fields.read("token_policy.max_live_tokens_per_member", limit);
+    }
+    if names("revoke_family_on_reuse") {
+        update.revoke_family_on_reuse = Some(policy.revoke_family_on_reuse);
     }
     is_known
 }

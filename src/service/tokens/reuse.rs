@@ -1,8 +1,9 @@
 //! Rotated tokens that are presented when their overlap is over: somebody did not change over, or holds what is not theirs.
-//! That is recorded once of each token, beside the decision, which neither waits for it nor fails with it.
+//! That is recorded once of each token, beside the decision, which neither waits for it nor fails with it. Where the
+//! workspace says so, the token's whole family is revoked with it.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -12,7 +13,7 @@ use crate::{
         event::{Details, NewEvent},
         ids::{CallerName, TokenId},
         limiter::Limiter,
-        token::{Origin, Token},
+        token::{Origin, Revocation, Token, TokenState},
     },
     service::Service,
     store::{Abort, Change, Mutation, Tx},
@@ -20,6 +21,8 @@ use crate::{
 
 /// How many are recorded in a second at most: what is left out is recorded when it is presented again.
 const PER_SECOND: u32 = 20;
+/// Why the family of one is revoked.
+const REASON: &str = "a rotated token of its family was presented after its overlap";
 
 /// Those that are being recorded now.
 pub(in crate::service) struct Reuses {
@@ -92,12 +95,62 @@ impl Mutation for RecordReuse {
         let Some(rotated) = &token.rotated else {
             return Ok(Change::none(()));
         };
+        let family = self.family(tx).await?;
         if !tx.record_reuse(&token.token_id).await? {
             return Ok(Change::none(()));
         }
         let reused = Details::TokenReused {
             successor_id: rotated.successor_id.to_string(),
         };
-        Ok(Change::made((), NewEvent::of_token(token, reused)))
+        let mut events = vec![NewEvent::of_token(token, reused)];
+        events.extend(self.revoke(tx, &family).await?);
+        Ok(Change::made_all((), events))
+    }
+}
+
+impl RecordReuse {
+    /// What lives of the token's family, locked, if it is to be revoked: what has ended only by the workspace's policy, which
+    /// may be loosened, lives. Nothing joins the family of a locked member.
+    async fn family(&self, tx: &Tx) -> Result<Vec<Token>, Abort> {
+        let key = &self.token.member;
+        let workspace = tx.share_workspace(&key.workspace_id).await?;
+        let Some(workspace) = workspace.filter(|found| found.token_policy.revoke_family_on_reuse)
+        else {
+            return Ok(Vec::new());
+        };
+        let Some(member) = tx.lock_member(key).await? else {
+            return Ok(Vec::new());
+        };
+        let mut family = tx.find_family(&self.token.token_id).await?;
+        let ids = family.iter().map(|token| token.token_id.clone());
+        tx.lock_tokens(&BTreeSet::from([key.clone()]), &ids.collect())
+            .await?;
+        family.retain(|token| {
+            token.state(&workspace, &member, tx.now()) != TokenState::Revoked
+                && token.expires_at.is_none_or(|at| at > tx.now())
+        });
+        Ok(family)
+    }
+
+    async fn revoke(&self, tx: &Tx, family: &[Token]) -> Result<Vec<NewEvent>, Abort> {
+        if family.is_empty() {
+            return Ok(Vec::new());
+        }
+        let revocation = Revocation {
+            at: tx.now(),
+            by: self.origin.clone(),
+            reason: REASON.to_owned(),
+        };
+        let ids = family.iter().map(|token| token.token_id.clone());
+        tx.revoke_tokens(&ids.collect(), &revocation).await?;
+        let revoked = || Details::TokenRevoked {
+            reason: REASON.to_owned(),
+            by_secret: false,
+            leak_source: None,
+        };
+        let events = family.iter();
+        Ok(events
+            .map(|token| NewEvent::of_token(token, revoked()))
+            .collect())
     }
 }

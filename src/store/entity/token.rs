@@ -12,7 +12,7 @@ use crate::{
         ids::{MemberId, MemberKey, TokenId, WorkspaceId},
         scope::Scope,
         time::Timestamp,
-        token::{LIMITED_RULES, Limits, PLAIN_RULES, Revocation, Rotated, Token},
+        token::{LIMITED_RULES, LastUse, Limits, PLAIN_RULES, Revocation, Rotated, Token},
     },
     store::fault::Abort,
 };
@@ -96,6 +96,7 @@ impl TryFrom<Model> for Token {
             hint: row.hint,
             created_at: Timestamp(row.created_at),
             expires_at: row.expires_at.map(Timestamp),
+            last_use: LastUse::new(Timestamp(row.created_at)),
             limits,
             predecessor_id: row.predecessor_id.map(stored_id).transpose()?,
             rotated,

@@ -18,6 +18,8 @@ use crate::{
 /// Marks the state of a workspace whose policy ends tokens. Versions from before there were policies would allow what it
 /// ended; a state that they cannot read makes them answer that they cannot decide.
 const UNDER_POLICY: &str = "+policy";
+/// The same of one that ends those that go unused, for versions which know the other mark and not this rule.
+const UNDER_IDLE_LIMIT: &str = "+idle";
 
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -26,13 +28,16 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub workspace_id: String,
     pub name: String,
-    /// Its name, with [`UNDER_POLICY`] after it where the policy ends tokens.
+    /// Its name, with a mark after it where the policy ends tokens.
     pub state: String,
     pub require_expiry: bool,
     /// In milliseconds, as the next.
     pub max_lifetime: Option<i64>,
     pub default_lifetime: Option<i64>,
     pub max_live_tokens: Option<i32>,
+    /// In milliseconds.
+    pub idle_limit: Option<i64>,
+    pub revoke_family_on_reuse: bool,
     pub generation: i64,
     pub version: i64,
     pub created_at: i64,
@@ -45,8 +50,11 @@ impl TryFrom<Model> for Workspace {
     type Error = Abort;
 
     fn try_from(row: Model) -> Result<Self, Abort> {
-        let state = row.state.strip_suffix(UNDER_POLICY).unwrap_or(&row.state);
-        let state = WorkspaceState::parse(state)
+        let unmarked = |mark| row.state.strip_suffix(mark);
+        let state = [UNDER_POLICY, UNDER_IDLE_LIMIT]
+            .into_iter()
+            .find_map(unmarked);
+        let state = WorkspaceState::parse(state.unwrap_or(&row.state))
             .ok_or_else(|| Abort::corrupt(format!("workspace state `{}`", row.state)))?;
         let number = |number: i32| stored_number("live tokens", number);
         let lifetime = |millis: i64| stored_number("lifetime", millis).map(Duration::from_millis);
@@ -58,7 +66,9 @@ impl TryFrom<Model> for Workspace {
                 require_expiry: row.require_expiry,
                 max_lifetime: row.max_lifetime.map(lifetime).transpose()?,
                 default_lifetime: row.default_lifetime.map(lifetime).transpose()?,
+                idle_limit: row.idle_limit.map(lifetime).transpose()?,
                 max_live_tokens: row.max_live_tokens.map(number).transpose()?,
+                revoke_family_on_reuse: row.revoke_family_on_reuse,
             },
             generation: row.generation,
             version: row.version,
@@ -71,9 +81,10 @@ impl TryFrom<Model> for Workspace {
 impl From<&Workspace> for Model {
     fn from(workspace: &Workspace) -> Self {
         let policy = &workspace.token_policy;
-        let mark = match policy.ends_tokens() {
-            true => UNDER_POLICY,
-            false => "",
+        let mark = match policy.idle_limit {
+            Some(_) => UNDER_IDLE_LIMIT,
+            None if policy.ends_tokens() => UNDER_POLICY,
+            None => "",
         };
         Self {
             workspace_id: workspace.workspace_id.to_string(),
@@ -85,6 +96,8 @@ impl From<&Workspace> for Model {
             max_live_tokens: policy
                 .max_live_tokens
                 .map(|number| i32::try_from(number).unwrap_or(i32::MAX)),
+            idle_limit: policy.idle_limit.map(millis),
+            revoke_family_on_reuse: policy.revoke_family_on_reuse,
             generation: workspace.generation,
             version: workspace.version,
             created_at: workspace.created_at.0,

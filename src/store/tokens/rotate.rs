@@ -1,9 +1,11 @@
 //! Rotation: letting another token take the place of one.
 
+use std::collections::BTreeSet;
+
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 
 use crate::{
-    domain::{ids::TokenId, time::Timestamp},
+    domain::{ids::TokenId, time::Timestamp, token::Token},
     store::{Tx, entity::token, fault::Abort},
 };
 
@@ -27,6 +29,28 @@ impl Tx {
             .exec(&self.db)
             .await?;
         Ok(())
+    }
+
+    /// A token with all that it descends from and that descends from it.
+    #[tracing::instrument(skip_all, name = "store.find_family")]
+    pub async fn find_family(&self, id: &TokenId) -> Result<Vec<Token>, Abort> {
+        let mut family: Vec<Token> = Vec::new();
+        let mut found = BTreeSet::from([id.clone()]);
+        let mut wanted = vec![id.clone()];
+        while let Some(id) = wanted.pop() {
+            let row = token::Entity::find_by_id(id.as_str()).one(&self.db).await?;
+            let Some(row) = row else { continue };
+            let token: Token = row.try_into()?;
+            let successor = token.rotated.as_ref().map(|rotated| &rotated.successor_id);
+            let relatives = [token.predecessor_id.as_ref(), successor];
+            for relative in relatives.into_iter().flatten() {
+                if found.insert(relative.clone()) {
+                    wanted.push(relative.clone());
+                }
+            }
+            family.push(token);
+        }
+        Ok(family)
     }
 
     /// Notes that a rotated token was presented when its overlap was over. False: that is on record already.

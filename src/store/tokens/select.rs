@@ -14,7 +14,7 @@ use crate::{
         decide::Bearer,
         pepper::Digest,
         time::{Timestamp, millis},
-        token::{Revocation, TokenRecord, TokenState},
+        token::{Revocation, Token, TokenRecord, TokenState},
         token_policy::TokenPolicy,
     },
     store::{
@@ -48,11 +48,9 @@ pub(super) fn is_unended(now: Timestamp) -> Cond {
 
 /// Whether the token `t` would be ended by this policy.
 pub(super) fn is_ended_by(policy: &TokenPolicy, now: Timestamp) -> Cond {
-    let max_lifetime = policy.max_lifetime.map(millis);
-    let policy = [
-        Expr::value(policy.require_expiry),
-        Expr::value(max_lifetime),
-    ];
+    let lifetimes = [policy.max_lifetime, policy.idle_limit];
+    let [max_lifetime, idle_limit] = lifetimes.map(|span| Expr::value(span.map(millis)));
+    let policy = [Expr::value(policy.require_expiry), max_lifetime, idle_limit];
     ends_before_under(policy, after(now))
 }
 
@@ -62,24 +60,33 @@ pub(super) fn ends_before(at: Timestamp) -> Cond {
     let policy = [
         workspace::Column::RequireExpiry,
         workspace::Column::MaxLifetime,
+        workspace::Column::IdleLimit,
     ];
     ends_before_under(policy.map(column), at)
 }
 
-/// The same under a policy: whether it requires an expiry, and the longest lifetime in milliseconds. Always true or false,
-/// as it may be negated.
-fn ends_before_under([require_expiry, max_lifetime]: [Expr; 2], at: Timestamp) -> Cond {
+/// The same under a policy: whether it requires an expiry, the longest lifetime, and how long the token may go unused, both
+/// in milliseconds. Always true or false, as it may be negated.
+fn ends_before_under([require_expiry, max_lifetime, idle_limit]: [Expr; 3], at: Timestamp) -> Cond {
     let created_at = || Expr::col(("t", token::Column::CreatedAt));
     let expires_at = || Expr::col(("t", token::Column::ExpiresAt));
-    let at_most = created_at().add(max_lifetime.clone());
+    let past = |since: Expr, span: Expr| span.clone().is_not_null().and(since.add(span).lt(at.0));
     Cond::any()
         .add(expires_at().is_not_null().and(expires_at().lt(at.0)))
-        .add(max_lifetime.is_not_null().and(at_most.lt(at.0)))
+        .add(past(created_at(), max_lifetime))
+        .add(past(last_use(), idle_limit))
         .add(
             require_expiry
                 .and(expires_at().is_null())
                 .and(created_at().lt(at.0)),
         )
+}
+
+/// When the token `t` was last used, or, if it never was, issued.
+fn last_use() -> Expr {
+    let last_used_at = Expr::col(("u", token_use::Column::LastUsedAt));
+    let created_at = Expr::col(("t", token::Column::CreatedAt));
+    Func::coalesce([last_used_at, created_at]).into()
 }
 
 /// The next instant there is.
@@ -89,9 +96,7 @@ fn after(now: Timestamp) -> Timestamp {
 
 /// Whether the last use of the token `t` is before this instant, or it was issued before and never used.
 pub(super) fn is_unused_since(at: Timestamp) -> Expr {
-    let last_used_at = Expr::col(("u", token_use::Column::LastUsedAt));
-    let created_at = Expr::col(("t", token::Column::CreatedAt));
-    Expr::expr(Func::coalesce([last_used_at, created_at])).lt(at.0)
+    last_use().lt(at.0)
 }
 
 fn is_unrevoked() -> Cond {
@@ -118,7 +123,7 @@ pub(super) fn select_columns<T: Iterable + ColumnTrait>(
     }
 }
 
-/// Joins the member `m` and the workspace `w` of the token `t`.
+/// Joins the member `m`, the workspace `w` and the last use `u` of the token `t`.
 pub(super) fn join_bearer(query: &mut SelectStatement, join: JoinType) {
     let same = |one: (&'static str, token::Column), other: Expr| Expr::col(one).eq(other);
     let of_workspace = ("t", token::Column::WorkspaceId);
@@ -145,6 +150,12 @@ pub(super) fn join_bearer(query: &mut SelectStatement, join: JoinType) {
                 of_workspace,
                 Expr::col(("w", workspace::Column::WorkspaceId)),
             ),
+        )
+        .join_as(
+            JoinType::LeftJoin,
+            "token_use",
+            "u",
+            Expr::col(("u", token_use::Column::TokenId)).equals(("t", token::Column::TokenId)),
         );
 }
 
@@ -152,9 +163,12 @@ pub(super) fn select_bearer(query: &mut SelectStatement) {
     select_columns::<token::Column>(query, "t");
     select_columns::<member::Column>(query, "m");
     select_columns::<workspace::Column>(query, "w");
+    let last_used_at = Expr::col(("u", token_use::Column::LastUsedAt));
+    query.expr_as(last_used_at, LAST_USED_AT);
 }
 
-/// Tokens with member, workspace, their last use `u`, and whatever raised generation ended them: `rw` of the workspace, `rm` of the member.
+/// Tokens with member, workspace, their last use, and whatever raised generation ended them: `rw` of the workspace, `rm` of
+/// the member.
 pub(super) fn select_records() -> SelectStatement {
     let mut query = Query::select();
     query.from_as("token", "t");
@@ -180,25 +194,19 @@ pub(super) fn select_records() -> SelectStatement {
     );
     query
         .join_as(JoinType::LeftJoin, "revocation", "rw", of_workspace)
-        .join_as(JoinType::LeftJoin, "revocation", "rm", of_member)
-        .join_as(
-            JoinType::LeftJoin,
-            "token_use",
-            "u",
-            Expr::col(("u", token_use::Column::TokenId)).equals(("t", token::Column::TokenId)),
-        )
-        .expr_as(
-            Expr::col(("u", token_use::Column::LastUsedAt)),
-            LAST_USED_AT,
-        );
+        .join_as(JoinType::LeftJoin, "revocation", "rm", of_member);
     select_columns::<revocation::Column>(&mut query, "rw");
     select_columns::<revocation::Column>(&mut query, "rm");
     query
 }
 
 pub(super) fn bearer(row: &QueryResult) -> Result<Bearer, Abort> {
+    let token: Token = token::Model::from_query_result(row, "t_")?.try_into()?;
+    if let Some(at) = last_used_at(row)? {
+        token.last_use.extend(at);
+    }
     Ok(Bearer {
-        token: Arc::new(token::Model::from_query_result(row, "t_")?.try_into()?),
+        token: Arc::new(token),
         member: Arc::new(member::Model::from_query_result(row, "m_")?.try_into()?),
         workspace: Arc::new(workspace::Model::from_query_result(row, "w_")?.try_into()?),
     })
@@ -217,13 +225,17 @@ pub(super) fn record(row: &QueryResult, now: Timestamp) -> Result<TokenRecord, A
             revocations.push(ended.try_into()?);
         }
     }
-    let last_used_at: Option<i64> = row.try_get("", LAST_USED_AT)?;
     Ok(TokenRecord {
         token: Arc::unwrap_or_clone(token),
         state,
         revocation: revocations
             .into_iter()
             .min_by_key(|revocation| revocation.at),
-        last_used_at: last_used_at.map(Timestamp),
+        last_used_at: last_used_at(row)?,
     })
+}
+
+fn last_used_at(row: &QueryResult) -> Result<Option<Timestamp>, Abort> {
+    let at: Option<i64> = row.try_get("", LAST_USED_AT)?;
+    Ok(at.map(Timestamp))
 }

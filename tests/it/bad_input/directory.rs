@@ -3,14 +3,14 @@
 use countersign::pb::{
     CreateWorkspaceRequest, DeleteWorkspaceRequest, GetMemberRequest, GetWorkspaceRequest,
     ListEventsRequest, ListMembersRequest, PutMemberRequest, RemoveMemberRequest,
-    SetMemberRoleRequest, SetMemberStateRequest, TokenPolicy, UpdateWorkspaceRequest,
+    SetMemberRoleRequest, SetMemberStateRequest, UpdateWorkspaceRequest,
 };
 use prost_types::FieldMask;
 use tonic::Code;
 
 use super::{
     Call, Case, MALFORMED, REQUIRED, TOO_LONG, bad_ids, bad_names, briefly, invalid, refused,
-    unbuilt, world::World,
+    world::World,
 };
 
 pub(super) fn cases(_: &World) -> Vec<Case> {
@@ -148,13 +148,6 @@ fn masks() -> Vec<Case> {
         update_mask: None,
         ..update(&[])
     };
-    let idle = UpdateWorkspaceRequest {
-        token_policy: Some(TokenPolicy {
-            idle_limit: Some(prost_types::Duration::default()),
-            ..TokenPolicy::default()
-        }),
-        ..update(&["name"])
-    };
     let spoilt = UpdateWorkspaceRequest {
         workspace_id: String::new(),
         name: String::new(),
@@ -180,7 +173,6 @@ fn masks() -> Vec<Case> {
         unknown("token_policy."),
         unknown("token_policy.lifetime"),
         unknown("token_policy.max_lifetime.seconds"),
-        unbuilt("token_policy.idle_limit", idle),
         invalid(
             "everything wrong",
             spoilt,

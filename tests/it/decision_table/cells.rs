@@ -10,7 +10,7 @@ use countersign::domain::{
     ids::{CallerName, MemberId, MemberKey, RoleName, TokenId, WorkspaceId},
     scope::Scope,
     time::Timestamp,
-    token::{Limits, Origin, Revocation, Token},
+    token::{LastUse, Limits, Origin, Revocation, Token},
     token_policy::TokenPolicy,
 };
 
@@ -249,6 +249,7 @@ impl Cell {
                 hint: "0000".to_owned(),
                 created_at: Timestamp(0),
                 expires_at: (token == "expired").then_some(NOW),
+                last_use: LastUse::new(Timestamp(0)),
                 limits: self.limits().boxed(),
                 predecessor_id: None,
                 rotated: None,

@@ -242,6 +242,14 @@ async fn a_policy_that_contradicts_itself_is_refused(database: TestDatabase) {
         max_live_tokens_per_member,
         ..default
     };
+    let idle = |idle_limit| TokenPolicy {
+        idle_limit: Some(idle_limit),
+        ..default
+    };
+    let too_short = prost_types::Duration {
+        seconds: DAY - 1,
+        nanos: 999_000_000,
+    };
     let longest = span(36_500 * DAY);
     let too_long = prost_types::Duration {
         nanos: 1_000_000,
@@ -268,6 +276,8 @@ async fn a_policy_that_contradicts_itself_is_refused(database: TestDatabase) {
             "default_lifetime",
             "FIELD_CONFLICT",
         ),
+        (idle(too_short), "idle_limit", "FIELD_OUT_OF_RANGE"),
+        (idle(too_long), "idle_limit", "FIELD_OUT_OF_RANGE"),
         (
             tokens(-1),
             "max_live_tokens_per_member",
@@ -291,6 +301,8 @@ async fn a_policy_that_contradicts_itself_is_refused(database: TestDatabase) {
     assert_eq!(database.dump().await, before);
     for policy in [
         lifetimes(Some(longest), Some(longest)),
+        idle(span(DAY)),
+        idle(longest),
         tokens(1),
         tokens(1000),
     ] {
@@ -302,7 +314,9 @@ async fn a_change_is_an_event_and_none_is_none(database: TestDatabase) {
     let (_server, platform) = acme(&database).await;
     let policy = TokenPolicy {
         max_lifetime: Some(span(DAY)),
+        idle_limit: Some(span(DAY)),
         max_live_tokens_per_member: 3,
+        revoke_family_on_reuse: true,
         ..TokenPolicy::default()
     };
     set(&platform, policy).await;
@@ -337,6 +351,7 @@ async fn a_policy_that_ends_tokens_marks_the_workspace(database: TestDatabase) {
     let harmless = TokenPolicy {
         default_lifetime: Some(span(DAY)),
         max_live_tokens_per_member: 3,
+        revoke_family_on_reuse: true,
         ..TokenPolicy::default()
     };
     set(&platform, harmless).await;
@@ -354,6 +369,14 @@ async fn a_policy_that_ends_tokens_marks_the_workspace(database: TestDatabase) {
         set(&platform, ends).await;
         assert!(state().await);
     }
+    // One that knows the other two does not know this.
+    let idle = TokenPolicy {
+        idle_limit: Some(span(DAY)),
+        require_expiry: true,
+        ..harmless
+    };
+    set(&platform, idle).await;
+    assert!(!state().await && database.dump().await.contains("active+idle"));
     set(&platform, TokenPolicy::default()).await;
     assert!(!state().await);
 }

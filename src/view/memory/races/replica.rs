@@ -18,7 +18,7 @@ use super::{
     database::{Change, Committed, Database, is_revoked, number},
 };
 use crate::{
-    domain::{decide::Presented, ids::Revision, secret::Secret},
+    domain::{decide::Presented, ids::Revision, secret::Secret, time::Timestamp},
     store::Presentation,
 };
 
@@ -180,10 +180,12 @@ impl Replica {
     fn gather_apart(&self, key: &Key) -> Option<Gathered> {
         let as_of = self.memory.as_of();
         let revision = self.memory.position()?;
+        let (presented, read_at) = self.memory.find(key, as_of)?;
         Some(Gathered {
-            presented: self.memory.find(key, as_of)?,
+            presented,
             revision,
             as_of,
+            read_at,
         })
     }
 
@@ -195,7 +197,12 @@ impl Replica {
         let head = presentation.revision;
         Fill {
             which,
-            read: ReadAt { epoch, sent, head },
+            read: ReadAt {
+                epoch,
+                sent,
+                at: Timestamp(0),
+                head,
+            },
             presentation,
         }
     }
@@ -238,11 +245,12 @@ impl Replica {
         let Some(revision) = writing.guard.position() else {
             return Admission::Stale;
         };
-        self.memory.put(&mut writing, key, bearer);
+        self.memory.put(&mut writing, key, bearer, fill.read.at);
         Admission::Gathered(Gathered {
             presented: fill.presentation.presented.clone(),
             revision,
             as_of: self.memory.as_of(),
+            read_at: fill.read.at,
         })
     }
 
