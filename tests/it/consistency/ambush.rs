@@ -44,8 +44,13 @@ async fn prepare(
     victim: usize,
 ) -> (Target, Vec<Known>) {
     let member = Target::member(WORKSPACES[0], name);
-    for intent in [Intent::Put("admin"), Intent::Reactivate] {
-        cluster.change(elsewhere, &member, intent, None).await;
+    let workspace = Target::workspace(&member.workspace);
+    for (target, intent) in [
+        (&member, Intent::Put("admin")),
+        (&member, Intent::Reactivate),
+        (&workspace, Intent::RequireExpiry(false)),
+    ] {
+        cluster.change(elsewhere, target, intent, None).await;
     }
     let mut tokens = Vec::new();
     for number in 0..TOKENS {

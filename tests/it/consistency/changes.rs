@@ -1,14 +1,17 @@
 //! Mutations as requests.
 
+use std::time::Duration;
+
 use countersign::pb::{
-    MemberState, PutMemberRequest, RemoveMemberRequest, RevokeTokensRequest, SetMemberRoleRequest,
-    SetMemberStateRequest,
+    MemberState, PutMemberRequest, RemoveMemberRequest, RevokeTokensRequest, RotateTokenRequest,
+    SetMemberRoleRequest, SetMemberStateRequest, TokenPolicy, UpdateWorkspaceRequest,
+    rotate_token_request::Expiry,
 };
 use tonic::{Response, Status};
 
 use super::{cluster::Known, record::Intent};
 use crate::support::{
-    client::{Client, issue_request, revoke_request},
+    client::{Client, issue_request, revoke_request, rotate_request},
     history::subject,
 };
 
@@ -16,6 +19,10 @@ use crate::support::{
 pub(super) const ONLY_USERS: &str = "users.*";
 /// A network that nobody asks from, which is all that some tokens may be used in.
 pub(super) const ELSEWHERE: &str = "198.51.100.0/24";
+/// What some tokens live: longer than a run, and a little longer than what is told a day ahead.
+const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60 + 5);
+/// For how long some of those that are rotated live on.
+const OVERLAP: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
 /// What a mutation is about. Empty parts: it is about none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,15 +59,22 @@ impl Target {
     }
 }
 
-/// The scopes and the networks of a token of this name: of some of those that are numbered.
+/// What a name ends with, of those that are numbered.
+fn number_of(name: &str) -> Option<u64> {
+    let (_, number) = name.rsplit_once(' ')?;
+    number.parse().ok()
+}
+
+/// How long a token of this name lives: some of those that are numbered, so that each member has some of either kind.
+fn lifetime(name: &str) -> Option<Duration> {
+    number_of(name)
+        .is_some_and(|number| number % 3 == 2)
+        .then_some(LIFETIME)
+}
+
+/// The scopes and the networks of a token of this name: of some of those that the mutators number.
 fn limits(name: &str) -> [&'static [&'static str]; 2] {
-    let number: Option<u64> = match name.strip_prefix("token ") {
-        Some(numbers) => numbers
-            .rsplit(' ')
-            .next()
-            .and_then(|text| text.parse().ok()),
-        None => None,
-    };
+    let number = number_of(name).filter(|_| name.starts_with("token "));
     match number.map(|number| number % 6) {
         Some(1) => [&[ONLY_USERS], &[]],
         Some(3) => [&[], &[ELSEWHERE]],
@@ -72,7 +86,7 @@ fn limits(name: &str) -> [&'static [&'static str]; 2] {
     }
 }
 
-/// The answer's revision, and what the mutation was about: the token, where it issued one.
+/// The answer's revision, and what the mutation was about: the new token, where it made one.
 pub(super) async fn send(
     client: &Client,
     target: &Target,
@@ -87,13 +101,27 @@ pub(super) async fn send(
                 member,
                 token,
             } = target;
-            let mut request = issue_request(workspace, member, token, None);
+            let mut request = issue_request(workspace, member, token, lifetime(token));
             [request.scopes, request.allowed_cidrs] =
                 limits(token).map(|texts| texts.iter().map(|&text| text.to_owned()).collect());
             let answer = tokens.issue_token(request).await?.into_inner();
             let issued = answer.token.unwrap_or_default();
             let known = Known {
                 target: target.token(&issued.token_id),
+                secret: answer.secret,
+            };
+            return Ok((answer.revision, known));
+        }
+        Intent::Rotate { overlaps, expires } => {
+            let request = RotateTokenRequest {
+                expiry: expires.then(|| Expiry::Ttl(span(LIFETIME))),
+                overlap: overlaps.then(|| span(OVERLAP)),
+                ..rotate_request(&target.token)
+            };
+            let answer = tokens.rotate_token(request).await?.into_inner();
+            let successor = answer.token.unwrap_or_default();
+            let known = Known {
+                target: target.token(&successor.token_id),
                 secret: answer.secret,
             };
             return Ok((answer.revision, known));
@@ -113,6 +141,9 @@ pub(super) async fn send(
             };
             tokens.revoke_tokens(request).await?.into_inner().revision
         }
+        Intent::RequireExpiry(is_required) => {
+            require_expiry(client, &target.workspace, is_required).await?
+        }
         _ => change_member(client, target, intent).await?,
     };
     let known = Known {
@@ -120,6 +151,30 @@ pub(super) async fn send(
         secret: String::new(),
     };
     Ok((revision, known))
+}
+
+fn span(span: Duration) -> prost_types::Duration {
+    span.try_into().expect("in range")
+}
+
+async fn require_expiry(
+    client: &Client,
+    workspace_id: &str,
+    is_required: bool,
+) -> Result<String, Status> {
+    let request = UpdateWorkspaceRequest {
+        workspace_id: workspace_id.to_owned(),
+        token_policy: Some(TokenPolicy {
+            require_expiry: is_required,
+            ..Default::default()
+        }),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["token_policy.require_expiry".to_owned()],
+        }),
+        ..Default::default()
+    };
+    let answer = client.directory.clone().update_workspace(request).await;
+    Ok(answer?.into_inner().revision)
 }
 
 async fn change_member(client: &Client, target: &Target, intent: Intent) -> Result<String, Status> {

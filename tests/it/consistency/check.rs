@@ -9,7 +9,7 @@ use tonic::Code;
 use super::{
     BOUND, DELIVERY, GRACE,
     model::Model,
-    record::{Answer, Decision, Record, Window},
+    record::{Answer, Decision, Intent, Record, Window},
     timeline::Timeline,
 };
 
@@ -137,7 +137,12 @@ fn check_mutations(record: &Record, model: &Model, report: &mut Report) {
                 continue;
             }
         };
-        *report.calls.entry("mutation made".to_owned()).or_default() += 1;
+        let what = match mutation.intent {
+            Intent::Rotate { .. } => "rotation made",
+            Intent::RequireExpiry(true) => "requirement of an expiry made",
+            _ => "mutation made",
+        };
+        *report.calls.entry(what.to_owned()).or_default() += 1;
         let is_done = model
             .number_of(revision)
             .is_some_and(|number| model.is_done_at(mutation.intent, &mutation.subject, number));

@@ -12,7 +12,7 @@ use countersign::{
     store,
 };
 use sea_orm::{ConnectionTrait, DatabaseConnection};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tonic::{Code, Response, Status};
 
 use super::{
@@ -33,6 +33,9 @@ pub(super) const REPLICAS: usize = 3;
 /// How long a call for a decision is waited for, and a mutation.
 const DECISION_PATIENCE: Duration = Duration::from_secs(1);
 const MUTATION_PATIENCE: Duration = Duration::from_secs(4);
+/// How often a mutation is tried that many others wait for, and how long after the last time.
+const TRIES: usize = 50;
+const PAUSE: Duration = Duration::from_millis(50);
 /// Where all of them come from.
 const CLIENT_IP: &str = "192.0.2.1";
 /// Tokens are asked about from among so many of the newest.
@@ -165,7 +168,7 @@ impl Cluster {
         super::WAIT_FOR_REPLICAS && made.is_multiple_of(3)
     }
 
-    /// Makes a mutation. The token, where it issued one; None: it was not acknowledged. `give_up`: then the client leaves.
+    /// Makes a mutation. The new token, where it made one; None: it was not acknowledged. `give_up`: then the client leaves.
     pub(super) async fn change(
         &self,
         replica: usize,
@@ -195,9 +198,9 @@ impl Cluster {
         let answer = answer.unwrap_or_else(|_| Err(Status::cancelled("the client left")));
         let answer = answer.map_err(|status| status.code());
         let known = answer.as_ref().ok().map(|(_, known)| known.clone());
-        let subject = match &known {
-            Some(known) => known.target.subject(),
-            None => target.subject(),
+        let subject = match (&known, intent) {
+            (Some(known), Intent::Issue) => known.target.subject(),
+            _ => target.subject(),
         };
         let answer = answer.map(|(revision, _)| revision);
         if let Ok(revision) = &answer {
@@ -215,11 +218,23 @@ impl Cluster {
                 answer,
             });
         });
-        if intent == Intent::Issue {
+        if matches!(intent, Intent::Issue | Intent::Rotate { .. }) {
             let mut tokens = self.tokens.lock().expect("the tokens");
             tokens.extend(known.clone());
         }
         known
+    }
+
+    /// Ends the time in which tokens of a workspace must have an expiry, unless that fails again and again.
+    pub(super) async fn require_no_expiry(&self, workspace: &Target, random: &mut Random) {
+        for _ in 0..TRIES {
+            let any = random.below(REPLICAS);
+            let intent = Intent::RequireExpiry(false);
+            if self.change(any, workspace, intent, None).await.is_some() {
+                return;
+            }
+            sleep(PAUSE).await;
+        }
     }
 
     /// Asks for decisions: for several, in one batch.

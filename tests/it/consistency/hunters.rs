@@ -62,9 +62,13 @@ pub(super) async fn hunt(cluster: Arc<Cluster>, mut random: Random, stop: Stop, 
             hammering(2, &mut random),
         );
         let taking = async {
-            take(&cluster, &member, &tokens, &mut random).await;
+            let intent = take(&cluster, &member, &tokens, &mut random).await;
             sleep(BOUND + MARGIN).await;
             is_over.store(true, Ordering::Relaxed);
+            if intent == Intent::RequireExpiry(true) {
+                let workspace = Target::workspace(workspace);
+                cluster.require_no_expiry(&workspace, &mut random).await;
+            }
         };
         join!(first, second, third, taking);
     }
@@ -88,18 +92,24 @@ async fn hammer(
     }
 }
 
-/// Takes power from the tokens, and at times gives it to their member where it no longer is of use to them.
-async fn take(cluster: &Cluster, member: &Target, tokens: &[Known], random: &mut Random) {
+/// Takes power from the tokens, and at times gives it to their member where it no longer is of use to them. Answers how.
+async fn take(cluster: &Cluster, member: &Target, tokens: &[Known], random: &mut Random) -> Intent {
     let intent = *random.pick(&[
         Intent::Revoke,
         Intent::Revoke,
+        Intent::REPLACE,
+        Intent::REPLACE,
         Intent::RevokeAll,
         Intent::SetRole("member"),
         Intent::Suspend,
         Intent::Remove,
+        Intent::RequireExpiry(true),
     ]);
     let targets: Vec<Target> = match intent {
-        Intent::Revoke => tokens.iter().map(|token| token.target.clone()).collect(),
+        Intent::Revoke | Intent::Rotate { .. } => {
+            tokens.iter().map(|token| token.target.clone()).collect()
+        }
+        Intent::RequireExpiry(_) => vec![Target::workspace(&member.workspace)],
         _ => vec![member.clone()],
     };
     let serving = random.below(REPLICAS);
@@ -107,7 +117,9 @@ async fn take(cluster: &Cluster, member: &Target, tokens: &[Known], random: &mut
         cluster.change(serving, &target, intent, None).await;
     }
     let gives = match intent {
-        Intent::Revoke | Intent::RevokeAll => Some(Intent::SetRole("admin")),
+        Intent::Revoke | Intent::Rotate { .. } | Intent::RevokeAll => {
+            Some(Intent::SetRole("admin"))
+        }
         Intent::Remove => Some(Intent::Put("admin")),
         _ => None,
     };
@@ -115,4 +127,5 @@ async fn take(cluster: &Cluster, member: &Target, tokens: &[Known], random: &mut
         let any = random.below(REPLICAS);
         cluster.change(any, member, gives, None).await;
     }
+    intent
 }

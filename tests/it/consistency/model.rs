@@ -14,6 +14,8 @@ use crate::support::history::Recorded;
 struct Life {
     issued: i64,
     ended: i64,
+    /// From which on it has an expiry, which is never within a run.
+    expires: i64,
     /// Whether it may do nothing but read users.
     reads_users_only: bool,
     /// Whether it may be used only from where nobody asks.
@@ -37,6 +39,10 @@ pub(super) struct Model {
     tokens: BTreeMap<String, Life>,
     /// By subject: what each is from which revision on.
     members: BTreeMap<String, Vec<(i64, Member)>>,
+    /// By subject: whether tokens of the workspace must have an expiry, from which revision on.
+    requires_expiry: BTreeMap<String, Vec<(i64, bool)>>,
+    /// The newest revision that changed what is allowed, or can have.
+    newest_change: i64,
 }
 
 /// Whether what happens to a subject happens to this token.
@@ -49,6 +55,18 @@ pub(super) fn covers(subject: &str, token: &str) -> bool {
 pub(super) fn member_of(token: &str) -> String {
     let (member, _) = token.rsplit_once('/').expect("a subject has parts");
     format!("{member}/")
+}
+
+/// The workspace of a token.
+pub(super) fn workspace_of(token: &str) -> String {
+    let (workspace, _) = token.split_once('/').expect("a subject has parts");
+    format!("{workspace}//")
+}
+
+/// What holds at a revision, of what holds from which on.
+fn held_at<T>(history: &[(i64, T)], revision: i64) -> Option<&T> {
+    let later = history.partition_point(|(from, _)| *from <= revision);
+    history[..later].last().map(|(_, held)| held)
 }
 
 impl Model {
@@ -78,18 +96,16 @@ impl Model {
             change(&mut member, to);
             member
         };
+        match event.kind.as_str() {
+            // They only tell: what they are about holds without them.
+            "TOKEN_EXPIRING" | "TOKEN_EXPIRED" | "TOKEN_REUSED" => return,
+            _ => self.newest_change = number,
+        }
         let member = match event.kind.as_str() {
-            "FEED_STARTED" | "WORKSPACE_CREATED" | "WORKSPACE_UPDATED" => return,
-            "TOKEN_ISSUED" => {
-                let life = Life {
-                    issued: number,
-                    ended: i64::MAX,
-                    reads_users_only: details["scopes"] == json!([ONLY_USERS]),
-                    is_elsewhere: details["allowed_cidrs"] == json!([ELSEWHERE]),
-                };
-                self.tokens.insert(subject.to_owned(), life);
-                return;
-            }
+            "FEED_STARTED" | "WORKSPACE_CREATED" => return,
+            "WORKSPACE_UPDATED" => return self.update(subject, number, &details),
+            "TOKEN_ISSUED" => return self.issue(subject, number, &details),
+            "TOKEN_ROTATED" => return self.rotate(event, &details),
             "TOKEN_REVOKED" | "TOKENS_REVOKED" => return self.end(subject, number),
             "MEMBER_ADDED" => Member {
                 role: told("role"),
@@ -107,6 +123,39 @@ impl Model {
         members.push((number, member));
     }
 
+    fn issue(&mut self, subject: &str, number: i64, details: &Value) {
+        let life = Life {
+            issued: number,
+            ended: i64::MAX,
+            expires: match details["expires_at"] {
+                Value::Null => i64::MAX,
+                _ => number,
+            },
+            reads_users_only: details["scopes"] == json!([ONLY_USERS]),
+            is_elsewhere: details["allowed_cidrs"] == json!([ELSEWHERE]),
+        };
+        self.tokens.insert(subject.to_owned(), life);
+    }
+
+    /// The token ends with this, or has an expiry from now on.
+    fn rotate(&mut self, event: &Recorded, details: &Value) {
+        let expires_at = details["expires_at"].as_i64().expect("it is told");
+        let life = self.tokens.get_mut(&event.subject);
+        let life = life.expect("it was issued");
+        let from = match expires_at <= event.at {
+            true => &mut life.ended,
+            false => &mut life.expires,
+        };
+        *from = (*from).min(event.number);
+    }
+
+    fn update(&mut self, subject: &str, number: i64, details: &Value) {
+        if let Some(is_required) = details["token_policy"]["require_expiry"].as_bool() {
+            let history = self.requires_expiry.entry(subject.to_owned()).or_default();
+            history.push((number, is_required));
+        }
+    }
+
     fn end(&mut self, subject: &str, number: i64) {
         for (token, life) in &mut self.tokens {
             if covers(subject, token) {
@@ -118,6 +167,11 @@ impl Model {
     /// The newest revision's number.
     pub(super) fn head(&self) -> i64 {
         i64::try_from(self.revisions.len()).expect("not that many") - 1
+    }
+
+    /// The newest revision's number, but for those that only tell something.
+    pub(super) fn newest_change(&self) -> i64 {
+        self.newest_change
     }
 
     /// The newest revision, as answers carry it.
@@ -134,9 +188,19 @@ impl Model {
     }
 
     fn member_at(&self, member: &str, revision: i64) -> Option<&Member> {
-        let history = self.members.get(member)?;
-        let later = history.partition_point(|(from, _)| *from <= revision);
-        history[..later].last().map(|(_, member)| member)
+        held_at(self.members.get(member)?, revision)
+    }
+
+    fn requires_expiry(&self, workspace: &str, revision: i64) -> bool {
+        let history = self.requires_expiry.get(workspace);
+        history.is_some_and(|history| held_at(history, revision) == Some(&true))
+    }
+
+    /// Whether the workspace lets the token be of use, by its expiry.
+    fn is_admitted(&self, token: &str, revision: i64) -> bool {
+        let life = self.tokens.get(token);
+        life.is_some_and(|life| life.expires <= revision)
+            || !self.requires_expiry(&workspace_of(token), revision)
     }
 
     /// Whether a token is good in itself.
@@ -155,6 +219,7 @@ impl Model {
             .get(token)
             .is_some_and(|life| life.is_elsewhere || (life.reads_users_only && ask != Ask::Users));
         self.is_live(token, revision)
+            && self.is_admitted(token, revision)
             && !is_limited
             && member.state == "active"
             && (ask == Ask::Own || member.role == "admin")
@@ -169,10 +234,14 @@ impl Model {
         allow: bool,
     ) -> bool {
         let life = self.tokens.get(token);
-        let life = life.iter().flat_map(|life| [life.issued, life.ended]);
+        let life = life
+            .iter()
+            .flat_map(|life| [life.issued, life.ended, life.expires]);
         let member = self.members.get(&member_of(token));
         let member = member.into_iter().flatten().map(|(from, _)| *from);
-        let changes = life.chain(member);
+        let policy = self.requires_expiry.get(&workspace_of(token));
+        let policy = policy.into_iter().flatten().map(|(from, _)| *from);
+        let changes = life.chain(member).chain(policy);
         // The answer is the same from one change to the next.
         let mut candidates = changes
             .filter(|from| revisions.contains(from))
@@ -186,11 +255,13 @@ impl Model {
     pub(super) fn is_made_at(&self, intent: Intent, subject: &str, revision: i64) -> bool {
         let kinds: &[&str] = match intent {
             Intent::Issue => &["TOKEN_ISSUED"],
+            Intent::Rotate { .. } => &["TOKEN_ROTATED"],
             Intent::Revoke => &["TOKEN_REVOKED"],
             Intent::RevokeAll => &["TOKENS_REVOKED"],
             Intent::Put(_) | Intent::SetRole(_) => &["MEMBER_ADDED", "MEMBER_ROLE_CHANGED"],
             Intent::Suspend | Intent::Reactivate => &["MEMBER_STATE_CHANGED"],
             Intent::Remove => &["MEMBER_REMOVED"],
+            Intent::RequireExpiry(_) => &["WORKSPACE_UPDATED"],
         };
         let index = usize::try_from(revision).expect("a revision");
         let (kind, about) = &self.events[index];
@@ -202,7 +273,14 @@ impl Model {
         let member = self.member_at(subject, revision);
         let is = |wanted: &str| member.is_some_and(|member| member.state == wanted);
         match intent {
-            Intent::Issue => self.is_made_at(intent, subject, revision),
+            Intent::Issue => {
+                self.is_made_at(intent, subject, revision) && self.is_admitted(subject, revision)
+            }
+            Intent::Rotate { overlaps, .. } => {
+                self.is_made_at(intent, subject, revision)
+                    && self.is_admitted(subject, revision)
+                    && self.is_live(subject, revision) == overlaps
+            }
             Intent::Revoke => !self.is_live(subject, revision),
             Intent::RevokeAll => self.is_made_at(intent, subject, revision) || is("removed"),
             Intent::Put(role) | Intent::SetRole(role) => {
@@ -211,6 +289,9 @@ impl Model {
             Intent::Suspend => is("suspended"),
             Intent::Reactivate => is("active"),
             Intent::Remove => is("removed"),
+            Intent::RequireExpiry(is_required) => {
+                self.requires_expiry(subject, revision) == is_required
+            }
         }
     }
 }

@@ -24,6 +24,31 @@ const OVERTAKINGS: usize = 5;
 const MARGIN: Duration = Duration::from_millis(50);
 const ASKS: &[Ask] = &[Ask::Own, Ask::Others, Ask::Users];
 
+/// What is done to the tokens while they are asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Race {
+    Revoke,
+    StopMember,
+    RevokeAndPromote,
+    Rotate,
+    RequireExpiry,
+}
+
+impl Race {
+    /// What everybody in the workspace feels is seldom.
+    const SHARES: [Self; 9] = [
+        Self::Revoke,
+        Self::Revoke,
+        Self::StopMember,
+        Self::StopMember,
+        Self::RevokeAndPromote,
+        Self::RevokeAndPromote,
+        Self::Rotate,
+        Self::Rotate,
+        Self::RequireExpiry,
+    ];
+}
+
 /// Rounds with a member that no other worker changes, except with its whole workspace.
 pub(super) async fn race(cluster: Arc<Cluster>, mut random: Random, stop: Stop, id: usize) {
     let workspace = WORKSPACES[id % WORKSPACES.len()];
@@ -31,20 +56,32 @@ pub(super) async fn race(cluster: Arc<Cluster>, mut random: Random, stop: Stop, 
     let mut round = 0;
     while !stop.load(Ordering::Relaxed) {
         round += 1;
-        let race = random.below(3);
+        let race = *random.pick(&Race::SHARES);
         let role = match race {
-            2 => "member",
+            Race::RevokeAndPromote => "member",
             _ => "admin",
         };
+        let shared = Target::workspace(workspace);
         let tokens = prepare(&cluster, &member, role, round, &mut random).await;
         if tokens.is_empty() {
             pause(&mut random, 20, 60).await;
             continue;
         }
         match race {
-            0 => revoke_each(&cluster, &tokens, &mut random).await,
-            1 => stop_member(&cluster, &member, &tokens, &mut random).await,
-            _ => revoke_and_promote(&cluster, &member, &tokens, &mut random).await,
+            Race::Revoke => end_each(&cluster, &tokens, Intent::Revoke, &mut random).await,
+            Race::StopMember => {
+                let intents = [Intent::Suspend, Intent::SetRole("member"), Intent::Remove];
+                let intent = *random.pick(&intents);
+                stop_all(&cluster, &member, intent, &tokens, &mut random).await;
+            }
+            Race::RevokeAndPromote => {
+                revoke_and_promote(&cluster, &member, &tokens, &mut random).await;
+            }
+            Race::Rotate => end_each(&cluster, &tokens, Intent::REPLACE, &mut random).await,
+            Race::RequireExpiry => {
+                let intent = Intent::RequireExpiry(true);
+                stop_all(&cluster, &shared, intent, &tokens, &mut random).await;
+            }
         }
         sleep(BOUND + MARGIN).await;
         let mut calls = JoinSet::new();
@@ -54,6 +91,12 @@ pub(super) async fn race(cluster: Arc<Cluster>, mut random: Random, stop: Stop, 
             }
         }
         calls.join_all().await;
+        if race == Race::RequireExpiry {
+            cluster.require_no_expiry(&shared, &mut random).await;
+        }
+        // A member has no room for ever more of those that outlive their race.
+        let any = random.below(REPLICAS);
+        cluster.change(any, &member, Intent::RevokeAll, None).await;
     }
 }
 
@@ -86,38 +129,31 @@ async fn prepare(
     tokens
 }
 
-/// Each token is revoked while it is asked about.
-async fn revoke_each(cluster: &Arc<Cluster>, tokens: &[Known], random: &mut Random) {
+/// Each token is revoked, or has its place taken, while it is asked about.
+async fn end_each(cluster: &Arc<Cluster>, tokens: &[Known], intent: Intent, random: &mut Random) {
     let mut calls = JoinSet::new();
     for token in tokens {
         for replica in 0..REPLICAS {
             ask(&mut calls, cluster, replica, token, random.below(15));
         }
         let (serving, after) = (random.below(REPLICAS), random.below(10));
-        change(
-            &mut calls,
-            cluster,
-            serving,
-            &token.target,
-            Intent::Revoke,
-            after,
-        );
+        change(&mut calls, cluster, serving, &token.target, intent, after);
         pause(random, 0, 4).await;
     }
     calls.join_all().await;
 }
 
-/// Their member is suspended or loses its role while they are asked about.
-async fn stop_member(
+/// Their member is suspended or loses its role, or their workspace requires more of them, while they are asked about.
+async fn stop_all(
     cluster: &Arc<Cluster>,
-    member: &Target,
+    target: &Target,
+    intent: Intent,
     tokens: &[Known],
     random: &mut Random,
 ) {
     let mut calls = JoinSet::new();
-    let intent = *random.pick(&[Intent::Suspend, Intent::SetRole("member"), Intent::Remove]);
     let serving = random.below(REPLICAS);
-    change(&mut calls, cluster, serving, member, intent, 5);
+    change(&mut calls, cluster, serving, target, intent, 5);
     for token in tokens {
         for replica in 0..REPLICAS {
             ask(&mut calls, cluster, replica, token, random.below(25));

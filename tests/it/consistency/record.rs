@@ -26,6 +26,13 @@ pub(super) enum Ask {
 pub(super) enum Intent {
     /// The token comes to be.
     Issue,
+    /// Another token takes the place of the token.
+    Rotate {
+        /// Whether it lives on for days, or ends at once.
+        overlaps: bool,
+        /// Whether the other one has an expiry.
+        expires: bool,
+    },
     /// The token is dead.
     Revoke,
     /// Every token of the member, or of the workspace, is dead.
@@ -40,6 +47,16 @@ pub(super) enum Intent {
     Reactivate,
     /// The member is gone.
     Remove,
+    /// A token of the workspace must have an expiry to be of use, or need not.
+    RequireExpiry(bool),
+}
+
+impl Intent {
+    /// A rotation that ends the token at once.
+    pub(super) const REPLACE: Self = Self::Rotate {
+        overlaps: false,
+        expires: false,
+    };
 }
 
 /// A mutation.

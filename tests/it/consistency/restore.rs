@@ -31,6 +31,9 @@ const TABLES: [&str; 6] = [
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many tokens the replicas are compared in.
 const COMPARED: usize = 40;
+const COMPARED_IN: [Ask; 2] = [Ask::Own, Ask::Users];
+/// How many events may be recorded by themselves while an older state is restored.
+const MARGIN: usize = 200;
 
 /// Copies what there is now, as of one instant.
 pub(super) async fn back_up(cluster: &Cluster) {
@@ -61,7 +64,7 @@ pub(super) async fn restore(cluster: &Cluster, seed: u64, report: &mut Report) {
     until_done(cluster, &sql).await;
     let kept = Model::of(&History::read(&cluster.database).await.events).head();
     let missing = usize::try_from(old.head() - kept).expect("the backup is older");
-    until_done(cluster, &burst(missing + 1)).await;
+    until_done(cluster, &burst(missing + MARGIN)).await;
     set_all(Mode::Pass);
     let member: Target = members().next().expect("a member");
     for intent in [
@@ -98,46 +101,64 @@ pub(super) async fn restore(cluster: &Cluster, seed: u64, report: &mut Report) {
     }
 }
 
-/// Fails the report unless every replica decides, and as the database's state says: nobody writes any more.
+/// Fails the report unless every replica decides, and as the database's state says: nobody changes it any more. That a
+/// rotated token is presented may be recorded meanwhile, and that one expires, which changes nothing.
 pub(super) async fn compare(cluster: &Cluster, report: &mut Report) -> Model {
     drain(cluster).await;
+    let tokens = cluster.tokens();
+    let tokens = &tokens[tokens.len().saturating_sub(COMPARED)..];
+    let mut answers = Vec::new();
+    for replica in 0..REPLICAS {
+        for token in tokens {
+            match decided(cluster, replica, token).await {
+                Ok(answer) => answers.push((replica, token, answer)),
+                Err(answer) => {
+                    let sentence = format!("{replica} does not decide again: {answer:?}");
+                    report.fault(Fault::WrongError, sentence);
+                }
+            }
+        }
+    }
     let history = History::read(&cluster.database).await;
     for fault in history.faults(&[]) {
         report.fault(Fault::UnsoundStore, fault);
     }
     let model = Model::of(&history.events);
-    let tokens = cluster.tokens();
-    let tokens = &tokens[tokens.len().saturating_sub(COMPARED)..];
-    for replica in 0..REPLICAS {
-        for token in tokens {
-            compare_one(cluster, replica, token, &model, report).await;
-        }
+    for (replica, token, answer) in answers {
+        compare_one(replica, token, answer, &model, report);
     }
     model
 }
 
-async fn compare_one(
+/// The revision that this replica decides from, and for each of [`COMPARED_IN`] whether it is allowed.
+async fn decided(
     cluster: &Cluster,
     replica: usize,
     token: &Known,
+) -> Result<(String, Vec<bool>), Answer> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match cluster.ask(replica, token, &COMPARED_IN, None, None).await {
+            Answer::Decided { revision, allows } => return Ok((revision, allows)),
+            answer if Instant::now() > deadline => return Err(answer),
+            _ => sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+fn compare_one(
+    replica: usize,
+    token: &Known,
+    (revision, allows): (String, Vec<bool>),
     model: &Model,
     report: &mut Report,
 ) {
-    let asks = [Ask::Own, Ask::Users];
-    let deadline = Instant::now() + PATIENCE;
-    let (revision, allows) = loop {
-        match cluster.ask(replica, token, &asks, None, None).await {
-            Answer::Decided { revision, allows } => break (revision, allows),
-            answer if Instant::now() > deadline => {
-                let sentence = format!("{replica} does not decide again: {answer:?}");
-                return report.fault(Fault::WrongError, sentence);
-            }
-            _ => sleep(Duration::from_millis(20)).await,
-        }
-    };
     let subject = token.target.subject();
-    let expected = asks.map(|ask| model.allows(&subject, ask, model.head()));
-    if allows != expected || revision != model.newest() {
+    let expected = COMPARED_IN.map(|ask| model.allows(&subject, ask, model.head()));
+    let is_new = model
+        .number_of(&revision)
+        .is_some_and(|number| number >= model.newest_change());
+    if allows != expected || !is_new {
         let fault = match allows
             .iter()
             .zip(expected)

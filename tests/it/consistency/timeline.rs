@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     BOUND,
-    model::{Model, member_of},
+    model::{Model, member_of, workspace_of},
     record::{At, Intent, Mutation},
 };
 
@@ -86,9 +86,7 @@ impl Timeline {
 
     /// The newest revision that took power from a token and was answered by this replica before `at`.
     pub(super) fn served_before(&self, replica: usize, token: &str, at: At) -> Option<i64> {
-        let member = member_of(token);
-        let (workspace, _) = token.split_once('/').expect("a subject has parts");
-        let subjects = [token.to_owned(), member, format!("{workspace}//")];
+        let subjects = [token.to_owned(), member_of(token), workspace_of(token)];
         let served = subjects.map(|subject| self.served.get(&(replica, subject)));
         let served = served.into_iter().flatten().flatten();
         let served = served.filter(|(end, _)| *end < at);
@@ -114,6 +112,8 @@ fn takes_power(intent: Intent) -> bool {
     match intent {
         Intent::Revoke | Intent::RevokeAll | Intent::Suspend | Intent::Remove => true,
         Intent::SetRole(role) => role != "admin",
+        Intent::Rotate { overlaps, .. } => !overlaps,
+        Intent::RequireExpiry(is_required) => is_required,
         Intent::Issue | Intent::Put(_) | Intent::Reactivate => false,
     }
 }

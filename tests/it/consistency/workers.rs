@@ -57,15 +57,19 @@ pub(super) async fn mutate(cluster: Arc<Cluster>, mut random: Random, stop: Stop
                 issued += 1;
                 (member.token(&format!("token {id} {issued}")), Intent::Issue)
             }
-            34..52 => {
+            34..54 => {
                 let token = cluster
                     .pick_token(&mut random)
                     .expect("some are there from the start");
-                (token.target, Intent::Revoke)
+                (token.target, end_or_rotate(&mut random))
             }
-            52..58 => (member, Intent::RevokeAll),
-            58 => (Target::workspace(&member.workspace), Intent::RevokeAll),
-            59..70 => (member, Intent::SetRole(role)),
+            54..59 => (member, Intent::RevokeAll),
+            59 => (Target::workspace(&member.workspace), Intent::RevokeAll),
+            60 => {
+                let workspace = Target::workspace(&member.workspace);
+                (workspace, Intent::RequireExpiry(true))
+            }
+            61..70 => (member, Intent::SetRole(role)),
             70..76 => (member, Intent::Suspend),
             76..84 => (member, Intent::Reactivate),
             84..88 => (member, Intent::Remove),
@@ -75,6 +79,21 @@ pub(super) async fn mutate(cluster: Arc<Cluster>, mut random: Random, stop: Stop
         let replica = random.below(REPLICAS);
         cluster.change(replica, &target, intent, give_up).await;
         pause(&mut random, 5, 30).await;
+        if intent == Intent::RequireExpiry(true) {
+            pause(&mut random, 20, 200).await;
+            cluster.require_no_expiry(&target, &mut random).await;
+        }
+    }
+}
+
+/// What is done to a token: it is ended, or another takes its place.
+fn end_or_rotate(random: &mut Random) -> Intent {
+    match random.below(2) {
+        0 => Intent::Revoke,
+        _ => Intent::Rotate {
+            overlaps: random.below(2) == 0,
+            expires: random.below(2) == 0,
+        },
     }
 }
 

@@ -12,6 +12,8 @@ use super::database::{Backend, TestDatabase};
 pub(crate) struct Recorded {
     pub(crate) number: i64,
     pub(crate) event_id: String,
+    /// In milliseconds since the epoch.
+    pub(crate) at: i64,
     pub(crate) kind: String,
     /// [`subject`] of what it is about.
     pub(crate) subject: String,
@@ -86,6 +88,7 @@ impl History {
                 .map(|row| Recorded {
                     number: get(row, "revision"),
                     event_id: event_id(row),
+                    at: get(row, "at"),
                     kind: get(row, "kind"),
                     subject: subject_of(row),
                     details: get(row, "details"),
@@ -222,6 +225,7 @@ fn sound() -> (History, Vec<Acknowledged>) {
         .map(|(number, (kind, subject))| Recorded {
             number,
             event_id: format!("{number:032x}"),
+            at: number,
             kind: kind.to_owned(),
             subject: subject.to_owned(),
             details: String::new(),

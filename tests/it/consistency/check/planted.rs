@@ -16,12 +16,19 @@ use crate::{
 
 const TOKEN: &str = "acme/max/t1";
 const MEMBER: &str = "acme/max/";
+/// Is rotated.
+const PREDECESSOR: &str = "acme/max/t2";
+/// Has no expiry, and takes the place of that.
+const SUCCESSOR: &str = "acme/max/t3";
+/// Has an expiry.
+const LASTING: &str = "acme/max/t4";
 
 fn at(millis: u64) -> At {
     Duration::from_millis(millis)
 }
 
-/// Max has a token from revision 2 on; it is revoked at 3; Max becomes an admin at 4.
+/// Max has a token from revision 2 on; it is revoked at 3; Max becomes an admin at 4, and has two more tokens from 5 and 6
+/// on; another takes the place of the first of them at 7 and 8; from 9 to 10 every token must have an expiry.
 fn feed() -> Vec<Recorded> {
     let events = [
         ("FEED_STARTED", "//", "{}"),
@@ -29,12 +36,27 @@ fn feed() -> Vec<Recorded> {
         ("TOKEN_ISSUED", TOKEN, "{}"),
         ("TOKEN_REVOKED", TOKEN, "{}"),
         ("MEMBER_ROLE_CHANGED", MEMBER, r#"{"to_role":"admin"}"#),
+        ("TOKEN_ISSUED", PREDECESSOR, "{}"),
+        ("TOKEN_ISSUED", LASTING, r#"{"expires_at":100}"#),
+        ("TOKEN_ISSUED", SUCCESSOR, "{}"),
+        ("TOKEN_ROTATED", PREDECESSOR, r#"{"expires_at":8}"#),
+        (
+            "WORKSPACE_UPDATED",
+            "acme//",
+            r#"{"token_policy":{"require_expiry":true}}"#,
+        ),
+        (
+            "WORKSPACE_UPDATED",
+            "acme//",
+            r#"{"token_policy":{"require_expiry":false}}"#,
+        ),
     ];
     (0..)
         .zip(events)
         .map(|(number, (kind, subject, details))| Recorded {
             number,
             event_id: format!("{number:032x}"),
+            at: number,
             kind: kind.to_owned(),
             subject: subject.to_owned(),
             details: details.to_owned(),
@@ -59,9 +81,13 @@ fn mutation(number: usize, intent: Intent, start: u64, end: u64) -> Mutation {
 }
 
 fn decision(replica: usize, start: u64, named: usize, allow: bool) -> Decision {
+    decision_on(TOKEN, replica, start, named, allow)
+}
+
+fn decision_on(subject: &str, replica: usize, start: u64, named: usize, allow: bool) -> Decision {
     Decision {
         replica,
-        subject: TOKEN.to_owned(),
+        subject: subject.to_owned(),
         asks: vec![Ask::Own],
         min_revision: None,
         start: at(start),
@@ -73,13 +99,19 @@ fn decision(replica: usize, start: u64, named: usize, allow: bool) -> Decision {
     }
 }
 
-/// Issued by 2 s, revoked between 3.0 and 3.1 s, promoted between 3.2 and 3.3 s; the bound ends at 4.1 s.
+/// Issued by 2 s, revoked between 3.0 and 3.1 s, promoted between 3.2 and 3.3 s; the bound ends at 4.1 s. Rotated between
+/// 6.0 and 6.1 s; an expiry is required from between 8.0 and 8.1 to between 10.0 and 10.1 s.
 fn sound() -> Record {
     Record {
         mutations: vec![
             mutation(2, Intent::Issue, 1900, 2000),
             mutation(3, Intent::Revoke, 3000, 3100),
             mutation(4, Intent::SetRole("admin"), 3200, 3300),
+            mutation(5, Intent::Issue, 5000, 5050),
+            mutation(6, Intent::Issue, 5060, 5100),
+            mutation(8, Intent::REPLACE, 6000, 6100),
+            mutation(9, Intent::RequireExpiry(true), 8000, 8100),
+            mutation(10, Intent::RequireExpiry(false), 10_000, 10_100),
         ],
         decisions: vec![
             decision(0, 2500, 2, true),
@@ -90,6 +122,14 @@ fn sound() -> Record {
             decision(1, 4099, 2, true),
             decision(0, 3101, 3, false),
             decision(1, 4500, 4, false),
+            decision_on(PREDECESSOR, 0, 6050, 6, true),
+            decision_on(PREDECESSOR, 0, 6101, 8, false),
+            decision_on(PREDECESSOR, 1, 7099, 6, true),
+            decision_on(SUCCESSOR, 0, 6101, 8, true),
+            decision_on(SUCCESSOR, 0, 8101, 9, false),
+            decision_on(SUCCESSOR, 1, 9099, 8, true),
+            decision_on(SUCCESSOR, 1, 10_500, 10, true),
+            decision_on(LASTING, 0, 9500, 9, true),
         ],
         windows: vec![Window {
             fault: "none".to_owned(),
@@ -108,12 +148,12 @@ fn found(record: &Record) -> Report {
 fn in_a_sound_history_nothing_is_found() {
     let report = found(&sound());
     assert!(report.is_sound(), "{report}");
-    assert_eq!((report.outside, report.decided_outside), (6, 6));
+    assert_eq!((report.outside, report.decided_outside), (14, 14));
 }
 
 type Break = fn(&mut Record);
 
-const STALE: [(&str, Break); 11] = [
+const STALE: [(&str, Break); 16] = [
     ("an allow past the bound", |record| {
         record.decisions.push(decision(1, 4101, 2, true));
     }),
@@ -167,9 +207,35 @@ const STALE: [(&str, Break); 11] = [
         };
         record.decisions.push(batch);
     }),
+    ("an allow of what was rotated past the bound", |record| {
+        let stale = decision_on(PREDECESSOR, 1, 7101, 6, true);
+        record.decisions.push(stale);
+    }),
+    ("an allow of what was rotated by who did", |record| {
+        let stale = decision_on(PREDECESSOR, 0, 6101, 6, true);
+        record.decisions.push(stale);
+    }),
+    ("an allow of what has no expiry past the bound", |record| {
+        let stale = decision_on(SUCCESSOR, 1, 9101, 8, true);
+        record.decisions.push(stale);
+    }),
+    (
+        "an allow of what has no expiry by who requires one",
+        |record| {
+            let stale = decision_on(SUCCESSOR, 0, 8101, 8, true);
+            record.decisions.push(stale);
+        },
+    ),
+    (
+        "an allow of what has no expiry at no other revision",
+        |record| {
+            let stale = decision_on(SUCCESSOR, 1, 9099, 9, true);
+            record.decisions.push(stale);
+        },
+    ),
 ];
 
-const OTHERS: [(&str, Fault, Break); 4] = [
+const OTHERS: [(&str, Fault, Break); 8] = [
     ("a denial of what is live", Fault::WrongDenial, |record| {
         record.decisions.push(decision(1, 2500, 2, false));
     }),
@@ -184,6 +250,31 @@ const OTHERS: [(&str, Fault, Break); 4] = [
         lost.replica = 2;
         record.mutations.push(lost);
     }),
+    (
+        "a denial of what has an expiry",
+        Fault::WrongDenial,
+        |record| {
+            let wrong = decision_on(LASTING, 0, 9500, 9, false);
+            record.decisions.push(wrong);
+        },
+    ),
+    (
+        "a denial when none is required",
+        Fault::WrongDenial,
+        |record| {
+            let wrong = decision_on(SUCCESSOR, 1, 11_101, 9, false);
+            record.decisions.push(wrong);
+        },
+    ),
+    ("a rotation that ends nothing", Fault::LostWrite, |record| {
+        record.mutations[5].intent = Intent::Rotate {
+            overlaps: true,
+            expires: false,
+        };
+    }),
+    ("a policy that is not set", Fault::LostWrite, |record| {
+        record.mutations[6].intent = Intent::RequireExpiry(false);
+    }),
 ];
 
 #[test]
@@ -196,6 +287,26 @@ fn every_planted_fault_is_found() {
         assert_eq!(report.count(fault), 1, "{what}: {report}");
         assert_eq!(report.faults.len(), 1, "{what}: {report}");
     }
+}
+
+#[test]
+fn an_issue_that_the_workspace_must_refuse_is_found() {
+    let mut feed = feed();
+    // As if the member's role had been the requirement, before the first of the tokens without an expiry.
+    feed[4] = Recorded {
+        number: 4,
+        ..feed[9].clone()
+    };
+    let record = Record {
+        mutations: vec![
+            mutation(5, Intent::Issue, 5000, 5050),
+            mutation(6, Intent::Issue, 5060, 5100),
+        ],
+        ..Record::default()
+    };
+    let report = check(&record, &Model::of(&feed));
+    assert_eq!(report.count(Fault::LostWrite), 1, "{report}");
+    assert_eq!(report.faults.len(), 1, "{report}");
 }
 
 #[test]
@@ -215,12 +326,12 @@ fn a_call_that_is_not_decided_counts_only_outside_of_fault_windows() {
     failed.answer = Answer::Failed(Code::Unavailable);
     record.decisions.push(failed.clone());
     let report = found(&record);
-    assert_eq!((report.outside, report.decided_outside), (7, 6));
+    assert_eq!((report.outside, report.decided_outside), (15, 14));
     failed.replica = 2;
     record.decisions.push(failed.clone());
     failed.answer = Answer::GivenUp;
     failed.replica = 1;
     record.decisions.push(failed);
     let report = found(&record);
-    assert_eq!((report.outside, report.decided_outside), (7, 6));
+    assert_eq!((report.outside, report.decided_outside), (15, 14));
 }
