@@ -5,6 +5,7 @@
 
 pub(crate) mod call;
 pub(crate) mod certificates;
+pub(crate) mod child;
 pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod database;

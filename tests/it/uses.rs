@@ -2,6 +2,7 @@
 
 mod filters;
 mod idle;
+mod killed;
 mod writing;
 
 use std::time::{Duration, Instant};

@@ -10,18 +10,23 @@ use std::{
 
 use countersign::domain::time::{Clock, Timestamp};
 
-/// Stands still until it is moved. Clones are the same clock.
+/// Stands still until it is moved, or is the system's. Clones are the same clock.
 #[derive(Clone)]
-pub(crate) struct TestClock(Arc<AtomicI64>);
+pub(crate) struct TestClock(Option<Arc<AtomicI64>>);
 
 impl Default for TestClock {
     /// 2027-01-15T08:00:00Z.
     fn default() -> Self {
-        Self(Arc::new(AtomicI64::new(1_800_000_000_000)))
+        Self(Some(Arc::new(AtomicI64::new(1_800_000_000_000))))
     }
 }
 
 impl TestClock {
+    /// The system's, which nobody moves.
+    pub(crate) fn system() -> Self {
+        Self(None)
+    }
+
     /// Moves it on.
     pub(crate) fn advance(&self, duration: Duration) {
         self.set(self.now().plus(duration));
@@ -29,12 +34,16 @@ impl TestClock {
 
     /// Moves it to an instant.
     pub(crate) fn set(&self, instant: Timestamp) {
-        self.0.store(instant.0, Ordering::SeqCst);
+        let shown = self.0.as_ref().expect("a clock in the test's hand");
+        shown.store(instant.0, Ordering::SeqCst);
     }
 
     /// The time it shows.
     pub(crate) fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        match &self.0 {
+            Some(shown) => Timestamp(shown.load(Ordering::SeqCst)),
+            None => Clock::system().now(),
+        }
     }
 
     /// The same clock, as the service reads it.

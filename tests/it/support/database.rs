@@ -92,6 +92,19 @@ impl TestDatabase {
         }
     }
 
+    /// One that is there, made by somebody else.
+    pub(crate) fn at(url: String) -> Self {
+        let backend = match url.starts_with("sqlite:") {
+            true => Backend::Sqlite,
+            false => Backend::Postgres,
+        };
+        Self {
+            backend,
+            url,
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        }
+    }
+
     /// The same database, reached at another address.
     pub(crate) fn through(&self, address: SocketAddr) -> Self {
         let (before, after) = self.url.split_once('@').expect("an address has a host");

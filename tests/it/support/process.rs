@@ -102,7 +102,8 @@ impl Process {
         Self::spawn(command, folder, true)
     }
 
-    fn spawn(mut command: Command, folder: TempDir, answers: bool) -> Self {
+    /// What this command starts, which says on standard error where it listens. `answers`: and prints JSON.
+    pub(super) fn spawn(mut command: Command, folder: TempDir, answers: bool) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

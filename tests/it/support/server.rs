@@ -281,6 +281,13 @@ impl TestServer {
         self.task.await.expect_err("it is aborted");
     }
 
+    /// Waits until it ends by itself, and answers how.
+    pub(crate) async fn ended(self) -> Result<(), StartError> {
+        let ended = self.task.await;
+        drop(self.stop);
+        ended.expect("the server does not panic")
+    }
+
     /// Stops it gracefully. Its result, so that a failed start can be looked at.
     pub(crate) async fn stop(self) -> Result<(), StartError> {
         drop(self.stop);
