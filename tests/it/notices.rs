@@ -1,6 +1,7 @@
 //! Notices: that a token is about to expire and that it has, each told once, at its millisecond, of live tokens only.
 
 mod dead;
+mod killed;
 mod replicas;
 mod versions;
 
