@@ -65,11 +65,11 @@ pub(super) async fn mutate(cluster: Arc<Cluster>, mut random: Random, stop: Stop
             }
             54..59 => (member, Intent::RevokeAll),
             59 => (Target::workspace(&member.workspace), Intent::RevokeAll),
-            60 => {
+            60..63 => {
                 let workspace = Target::workspace(&member.workspace);
                 (workspace, Intent::RequireExpiry(true))
             }
-            61..70 => (member, Intent::SetRole(role)),
+            63..70 => (member, Intent::SetRole(role)),
             70..76 => (member, Intent::Suspend),
             76..84 => (member, Intent::Reactivate),
             84..88 => (member, Intent::Remove),
