@@ -19,6 +19,7 @@ mod crash;
 mod decision_table;
 mod leaks;
 mod life_cycle;
+mod life_of_a_token;
 mod limits;
 mod memory;
 mod migrations;

@@ -219,7 +219,7 @@ impl Client {
 }
 
 /// Whether it says no more than that it cannot be decided now, and when to ask again.
-fn is_for_now(status: &Status) -> bool {
+pub(crate) fn is_for_now(status: &Status) -> bool {
     let codes = [Code::Unavailable, Code::ResourceExhausted];
     codes.contains(&status.code()) && status.get_error_details().retry_info().is_some()
 }
