@@ -90,6 +90,24 @@ impl Database {
         }
     }
 
+    /// Moves all members and their tokens into the workspace of the first one.
+    pub(crate) fn gather(&self, bench: &Bench) {
+        let (workspace_id, _) = tokens::owner(0);
+        let moved = bench.runtime.block_on(async {
+            let db = connect(&self.url).await?;
+            for table in ["member", "token"] {
+                let sql = format!(
+                    "UPDATE {table} SET workspace_id = '{workspace_id}' \
+                     WHERE workspace_id <> '{workspace_id}'"
+                );
+                db.execute_unprepared(&sql).await?;
+            }
+            db.execute_unprepared("ANALYZE").await?;
+            db.close().await
+        });
+        moved.expect("they are moved");
+    }
+
     /// How many transactions there were on it so far, on PostgreSQL.
     pub(crate) fn transactions(&self, bench: &Bench) -> i64 {
         let (server, name) = self.url.rsplit_once('/').expect("an address");
@@ -116,6 +134,14 @@ async fn fill(url: &str, live: u64, revoked: u64) -> Result<(), DbErr> {
     let address = DatabaseUrl::parse(url).expect("an address");
     let migrated = store::migrate(&address).await;
     migrated.expect("the database is migrated");
+    let db = connect(url).await?;
+    write_all(&db, live, revoked).await?;
+    db.execute_unprepared("ANALYZE").await?;
+    db.close().await
+}
+
+/// Without what keeps the data safe, which is not needed here.
+async fn connect(url: &str) -> Result<DatabaseConnection, DbErr> {
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(1)
@@ -133,9 +159,7 @@ async fn fill(url: &str, live: u64, revoked: u64) -> Result<(), DbErr> {
         let sql = "SET session_replication_role = replica";
         db.execute_unprepared(sql).await?;
     }
-    write_all(&db, live, revoked).await?;
-    db.execute_unprepared("ANALYZE").await?;
-    db.close().await
+    Ok(db)
 }
 
 async fn write_all(db: &DatabaseConnection, live: u64, revoked: u64) -> Result<(), DbErr> {

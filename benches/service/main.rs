@@ -31,7 +31,7 @@ use tokio::runtime::Runtime;
 type Section = fn(&mut Bench);
 
 /// Every section, in the order of the table.
-const SECTIONS: [(&str, Section); 10] = [
+const SECTIONS: [(&str, Section); 11] = [
     ("micro", sections::micro::run),
     ("warm", sections::warm::run),
     ("telemetry", sections::telemetry::run),
@@ -40,6 +40,7 @@ const SECTIONS: [(&str, Section); 10] = [
     ("storm", sections::storm::run),
     ("overload", sections::overload::run),
     ("revocation", sections::revocation::run),
+    ("bulk", sections::bulk::run),
     ("eviction", sections::eviction::run),
     ("peer", sections::peer::run),
 ];

@@ -7,7 +7,7 @@ use std::sync::{
 
 use countersign::pb::{
     AuthorizeRequest, BatchAuthorizeRequest, BatchAuthorizeResponse, BatchMode, Check,
-    IssueTokenRequest, Outcome, Resource, resource::Owner,
+    IssueTokenRequest, Outcome, Resource, RevokeTokensRequest, resource::Owner,
 };
 use prost::Message;
 
@@ -51,6 +51,12 @@ pub(crate) const BATCH: Method<'static> = Method {
 /// The issue of a token.
 pub(crate) const ISSUE: Method<'static> = Method {
     path: "/countersign.v1.TokenService/IssueToken",
+    is_good: &|answer| answer.len() > 5,
+};
+
+/// The revocation of all tokens of a workspace.
+pub(crate) const REVOKE_ALL: Method<'static> = Method {
+    path: "/countersign.v1.TokenService/RevokeTokens",
     is_good: &|answer| answer.len() > 5,
 };
 
@@ -108,6 +114,28 @@ pub(crate) fn repeated(body: &[u8]) -> Source {
     Box::new(move |out| {
         out.extend_from_slice(&body);
         true
+    })
+}
+
+/// The same body so often.
+pub(crate) fn so_often(body: &[u8], calls: u64) -> Source {
+    let (body, mut left) = (body.to_vec(), calls);
+    Box::new(move |out| {
+        if left == 0 {
+            return false;
+        }
+        left -= 1;
+        out.extend_from_slice(&body);
+        true
+    })
+}
+
+/// All tokens of the workspace of the first one.
+pub(crate) fn revoke_all() -> Vec<u8> {
+    let (workspace_id, _) = tokens::owner(0);
+    framed(&RevokeTokensRequest {
+        workspace_id,
+        ..RevokeTokensRequest::default()
     })
 }
 

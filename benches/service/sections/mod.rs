@@ -1,5 +1,6 @@
 //! What is measured, a file for each section of the table.
 
+pub(crate) mod bulk;
 pub(crate) mod cold;
 pub(crate) mod eviction;
 pub(crate) mod micro;
