@@ -14,6 +14,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
+pub use crate::store::EventFilter;
 pub use authorize::{BatchVerdict, Explained, Permissions, Presentation, Verdict};
 pub use directory::{
     MemberChange, MemberCommand, WorkspaceChange, WorkspaceCommand, WorkspaceUpdate,

@@ -26,6 +26,7 @@ mod vitals;
 pub use connect::{
     StoreError, live_tokens_by_pepper, migrate, pending_migrations, set_staleness_bound,
 };
+pub use events::EventFilter;
 pub use fault::{Abort, within};
 pub use follow::{FeedEvent, FeedRead, listen};
 pub use line::Line;

@@ -1,15 +1,17 @@
 //! `countersign events`: the audit trail, for people.
 
 use clap::Args;
+use prost_types::Timestamp;
 use serde_json::Value;
 
 use super::{
     Failure, call,
     output::{Cell, Printing, Table, instant, to_value},
     remote::Caller,
+    token::{parse_actor, parse_instant},
 };
 use crate::pb::{
-    Event, ListEventsRequest, ListEventsResponse, event_service_client::EventServiceClient,
+    Actor, Event, ListEventsRequest, ListEventsResponse, event_service_client::EventServiceClient,
 };
 
 /// What every event has. Whatever else is set is its kind.
@@ -40,6 +42,34 @@ pub(super) struct Events {
     )]
     workspace: String,
 
+    /// Only events about this member of the workspace, or about its tokens
+    #[arg(long, value_name = "MEMBER_ID", requires = "workspace")]
+    member: Option<String>,
+
+    /// Only events about this token
+    #[arg(long, value_name = "TOKEN_ID")]
+    token_id: Option<String>,
+
+    /// Only events of this kind, such as `token_issued`; may be given more than once, or with commas between
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    kind: Vec<String>,
+
+    /// Only events that this caller brought about
+    #[arg(long, value_name = "CALLER")]
+    by: Option<String>,
+
+    /// Only events that were brought about on behalf of this member
+    #[arg(long = "for", value_name = "WORKSPACE_ID/MEMBER_ID", value_parser = parse_actor)]
+    on_behalf_of: Option<Actor>,
+
+    /// Only events at this time (RFC 3339) or after, such as `2027-01-31T00:00:00Z`
+    #[arg(long, value_name = "TIME", value_parser = parse_instant)]
+    since: Option<Timestamp>,
+
+    /// Only events before this time (RFC 3339)
+    #[arg(long, value_name = "TIME", value_parser = parse_instant)]
+    before: Option<Timestamp>,
+
     /// At most this many
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -65,6 +95,13 @@ impl Events {
             let wanted = (limit - list.events.len()).min(LARGEST_PAGE);
             let request = ListEventsRequest {
                 workspace_id: self.workspace.clone(),
+                member_id: self.member.clone().unwrap_or_default(),
+                token_id: self.token_id.clone().unwrap_or_default(),
+                kinds: self.kind.clone(),
+                caller: self.by.clone().unwrap_or_default(),
+                actor: self.on_behalf_of.clone(),
+                occurred_since: self.since,
+                occurred_before: self.before,
                 page_size: i32::try_from(wanted).unwrap_or_default(),
                 page_token: list.next_page_token,
             };

@@ -69,7 +69,7 @@ struct Retry {
     request_id: String,
 }
 
-fn parse_actor(text: &str) -> Result<Actor, String> {
+pub(super) fn parse_actor(text: &str) -> Result<Actor, String> {
     match text.split_once('/') {
         Some((workspace, member)) if !workspace.is_empty() && !member.is_empty() => Ok(Actor {
             workspace_id: workspace.to_owned(),
@@ -83,7 +83,7 @@ fn parse_actor(text: &str) -> Result<Actor, String> {
 }
 
 /// An instant on the command line.
-fn parse_instant(text: &str) -> Result<Timestamp, String> {
+pub(super) fn parse_instant(text: &str) -> Result<Timestamp, String> {
     // A date alone, which the parser would take, says neither which end of the day nor in which place of the earth.
     let has_time = text.len() > "2027-01-31".len();
     text.parse().ok().filter(|_| has_time).ok_or_else(|| {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    error::Problem,
+    error::{Problem, ProblemReason},
     ids::{MemberId, Revision, TokenId, WorkspaceId},
     time::{Timestamp, millis},
     token::Token,
@@ -126,6 +126,48 @@ impl From<&TokenPolicy> for TokenPolicyRecord {
     }
 }
 
+/// A kind of event, by the name that it is stored under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventKind(&'static str);
+
+impl EventKind {
+    /// Every kind, as [`Details`] has them.
+    const ALL: [&'static str; 15] = [
+        "FEED_STARTED",
+        "WORKSPACE_CREATED",
+        "WORKSPACE_UPDATED",
+        "WORKSPACE_DELETED",
+        "MEMBER_ADDED",
+        "MEMBER_ROLE_CHANGED",
+        "MEMBER_STATE_CHANGED",
+        "MEMBER_REMOVED",
+        "TOKEN_ISSUED",
+        "TOKEN_REVOKED",
+        "TOKENS_REVOKED",
+        "TOKEN_ROTATED",
+        "TOKEN_REUSED",
+        "TOKEN_EXPIRING",
+        "TOKEN_EXPIRED",
+    ];
+
+    /// Takes the name of a kind in lower case, such as `token_issued`.
+    pub fn parse(name: &str) -> Result<Self, Problem> {
+        let is_it = |kind: &&str| kind.to_lowercase() == name;
+        let found = Self::ALL.into_iter().find(is_it);
+        found.map(Self).ok_or_else(|| {
+            Problem::new(
+                ProblemReason::Malformed,
+                "must be the name of a kind of event, such as `token_issued`",
+            )
+        })
+    }
+
+    /// The name that it is stored under.
+    pub fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
 /// What happened, by kind. Stored as its kind and a JSON object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE")]
@@ -231,4 +273,27 @@ pub enum Details {
         /// Why, as given.
         reason: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kinds_are_those_of_the_interface() {
+        let proto = include_str!("../../proto/countersign/v1/event_service.proto");
+        let (_, rest) = proto.split_once("oneof details {").unwrap_or_default();
+        let (details, _) = rest.split_once("\n  }").unwrap_or_default();
+        let field = |line: &str| Some(line.split_once(" = ")?.0.split(' ').next_back()?.to_owned());
+        let lines = details.lines().filter(|line| !line.contains("//"));
+        let names: Vec<String> = lines.filter_map(field).collect();
+        assert_eq!(names, EventKind::ALL.map(str::to_lowercase));
+        for name in names {
+            let kind = EventKind::parse(&name).map(EventKind::as_str);
+            assert_eq!(kind, Ok(name.to_uppercase().as_str()));
+        }
+        for bad in ["", "TOKEN_ISSUED", "token issued", "details"] {
+            assert!(EventKind::parse(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -117,22 +117,25 @@ impl Fields {
 
     /// On whose behalf the request is: its caller's, and the actor's if there is one.
     pub(super) fn origin(&mut self, caller: &Caller, actor: Option<&pb::Actor>) -> Option<Origin> {
-        let actor = match actor {
-            None => None,
-            Some(actor) => {
-                let workspace_id = WorkspaceId::parse(&actor.workspace_id);
-                let workspace_id = self.read("actor.workspace_id", workspace_id);
-                let member_id = self.read("actor.member_id", MemberId::parse(&actor.member_id));
-                Some(MemberKey {
-                    workspace_id: workspace_id?,
-                    member_id: member_id?,
-                })
-            }
-        };
+        let actor = self.actor(actor)?;
         Some(Origin {
             caller: caller.name.clone(),
             actor,
         })
+    }
+
+    /// A member on whose behalf something is done, which may be left out (`Some(None)`).
+    pub(super) fn actor(&mut self, actor: Option<&pb::Actor>) -> Option<Option<MemberKey>> {
+        let Some(actor) = actor else {
+            return Some(None);
+        };
+        let workspace_id = WorkspaceId::parse(&actor.workspace_id);
+        let workspace_id = self.read("actor.workspace_id", workspace_id);
+        let member_id = self.read("actor.member_id", MemberId::parse(&actor.member_id));
+        Some(Some(MemberKey {
+            workspace_id: workspace_id?,
+            member_id: member_id?,
+        }))
     }
 
     /// The same for requests in which a caller that acts for members has to name one.

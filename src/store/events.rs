@@ -1,12 +1,66 @@
 //! Reading the audit trail.
 
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
-
-use super::{Session, entity::event, fault::Abort};
-use crate::domain::{
-    event::Event,
-    ids::{Revision, WorkspaceId},
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
+
+use super::{
+    Session,
+    entity::{actor_column, event},
+    fault::Abort,
+};
+use crate::domain::{
+    event::{Event, EventKind},
+    ids::{CallerName, MemberId, MemberKey, Revision, TokenId, WorkspaceId},
+    time::Timestamp,
+};
+
+/// Which events a listing shows: those that pass all of it.
+#[derive(Debug, Default)]
+pub struct EventFilter {
+    /// Of this workspace only.
+    pub workspace_id: Option<WorkspaceId>,
+    /// About this member only, or its tokens.
+    pub member_id: Option<MemberId>,
+    /// About this token only.
+    pub token_id: Option<TokenId>,
+    /// Of these kinds only; empty for all.
+    pub kinds: Vec<EventKind>,
+    /// Brought about by this caller only.
+    pub caller: Option<CallerName>,
+    /// On behalf of this member only.
+    pub actor: Option<MemberKey>,
+    /// At this instant or after.
+    pub since: Option<Timestamp>,
+    /// Before this instant.
+    pub before: Option<Timestamp>,
+}
+
+impl EventFilter {
+    fn condition(&self) -> Condition {
+        let text = |column: event::Column, text: Option<&str>| text.map(|text| column.eq(text));
+        let kinds = self.kinds.iter().map(|kind| kind.as_str());
+        let kinds = (!self.kinds.is_empty()).then(|| event::Column::Kind.is_in(kinds));
+        let actor = actor_column(self.actor.as_ref());
+        let workspace_id = self.workspace_id.as_ref().map(WorkspaceId::as_str);
+        let member_id = self.member_id.as_ref().map(MemberId::as_str);
+        Condition::all()
+            .add_option(text(event::Column::WorkspaceId, workspace_id))
+            .add_option(text(event::Column::MemberId, member_id))
+            .add_option(text(
+                event::Column::TokenId,
+                self.token_id.as_ref().map(TokenId::as_str),
+            ))
+            .add_option(kinds)
+            .add_option(text(
+                event::Column::Caller,
+                self.caller.as_ref().map(CallerName::as_str),
+            ))
+            .add_option(text(event::Column::Actor, actor.as_deref()))
+            .add_option(self.since.map(|at| event::Column::At.gte(at.0)))
+            .add_option(self.before.map(|at| event::Column::At.lt(at.0)))
+    }
+}
 
 impl<C: ConnectionTrait> Session<C> {
     /// The change at this position of the feed.
@@ -33,16 +87,14 @@ impl<C: ConnectionTrait> Session<C> {
     #[tracing::instrument(skip_all, name = "store.list_events")]
     pub async fn list_events(
         &self,
-        workspace_id: Option<&WorkspaceId>,
+        filter: &EventFilter,
         below: Option<i64>,
         limit: u64,
     ) -> Result<Vec<Event>, Abort> {
         let mut query = event::Entity::find()
+            .filter(filter.condition())
             .order_by_desc(event::Column::Revision)
             .limit(limit);
-        if let Some(workspace_id) = workspace_id {
-            query = query.filter(event::Column::WorkspaceId.eq(workspace_id.as_str()));
-        }
         if let Some(below) = below {
             query = query.filter(event::Column::Revision.lt(below));
         }

@@ -8,6 +8,7 @@ mod m20261124_000005_token_policy;
 mod m20261124_000006_token_use;
 mod m20261124_000007_notices;
 mod m20261124_000008_idle_limit;
+mod m20261124_000009_find_events;
 
 use std::collections::HashSet;
 
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000006_token_use::Migration),
             Box::new(m20261124_000007_notices::Migration),
             Box::new(m20261124_000008_idle_limit::Migration),
+            Box::new(m20261124_000009_find_events::Migration),
         ]
     }
 

@@ -1,6 +1,7 @@
 //! What becomes of tokens while their members and workspaces live: demoted and promoted, suspended and reactivated,
 //! removed and added anew, deleted and created anew.
 
+mod audit;
 mod events;
 mod expiry;
 mod model;

@@ -133,6 +133,7 @@ async fn a_walk_over_all_pages_meets_each_item_once(database: TestDatabase) {
                 workspace_id: workspace_id.to_owned(),
                 page_size: 50,
                 page_token,
+                ..Default::default()
             };
             list.into()
         });

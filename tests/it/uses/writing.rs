@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use countersign::pb::{Outcome, resource::Owner};
 use sea_orm::ConnectionTrait;
 use tokio::task::JoinSet;
 
-use super::{AT_ONCE, Issued, PATIENCE, issue, last_used, populate, setup, until_used, use_now};
+use super::{
+    AT_ONCE, Issued, PATIENCE, issue, last_used, populate, present, setup, until_used, use_now,
+};
 use crate::support::{
     clock::TestClock,
     database::{Backend, TestDatabase, on_both},
@@ -76,6 +79,9 @@ async fn what_could_not_be_written_is_written_later(database: TestDatabase) {
         let sql = format!("ALTER TABLE {from} RENAME TO {to}");
         connection.execute_unprepared(&sql).await.expect("renamed");
     };
+    // It is read with the token, so that has to be known by then; a denial is no use.
+    let others = Owner::OwnerId("ada".to_owned());
+    assert_eq!(present(&client, &secret, others).await, Outcome::Deny);
     rename("token_use", "elsewhere").await;
     use_now(&client, &secret).await;
     let used_at = clock.now();
