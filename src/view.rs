@@ -8,7 +8,6 @@ mod counters;
 mod fills;
 mod follower;
 mod guard;
-mod idle;
 mod key;
 mod memory;
 mod rekeys;
@@ -30,7 +29,6 @@ use self::{
     counters::Counters,
     fills::{Asker, Fills, Sought, Wanted},
     follower::{Followed, Follower},
-    idle::is_settled,
     memory::{Gathered, Memory},
 };
 use crate::{
@@ -107,7 +105,6 @@ pub struct Seen {
     /// The position.
     pub revision: Revision,
     as_of: BootTime,
-    read_at: Timestamp,
 }
 
 impl View {
@@ -194,10 +191,8 @@ impl View {
             None => true,
             Some(name) => name.names(&gathered.revision),
         };
-        if !is_new_enough || !self.is_young(gathered.as_of) {
-            return None;
-        }
-        if !self.is_settled(&gathered) {
+        let is_enough = is_new_enough && self.is_young(gathered.as_of);
+        if !is_enough || self.must_be_read_again(&gathered.presented) {
             return None;
         }
         self.0.counters.hits.count();
@@ -239,7 +234,7 @@ impl View {
                 if !self.is_young(gathered.as_of) {
                     continue;
                 }
-                if self.is_settled(&gathered) {
+                if !self.must_be_read_again(&gathered.presented) {
                     self.0.counters.hits.count();
                     return Ok(gathered);
                 }
@@ -263,7 +258,7 @@ impl View {
             };
             if let Some(gathered) = self.0.fills.fetch(wanted).await?
                 && self.is_young(gathered.as_of)
-                && self.is_settled(&gathered)
+                && !self.must_be_read_again(&gathered.presented)
             {
                 return Ok(gathered);
             }
@@ -272,12 +267,11 @@ impl View {
 
     /// Whether what was seen may still be decided from, at the time that it was: to be asked last, just before the answer.
     pub fn is_current(&self, seen: &Seen, at: Timestamp) -> bool {
-        self.is_young(seen.as_of) && is_settled(&seen.presented, seen.read_at, || at)
+        self.is_young(seen.as_of) && !seen.presented.must_be_read_again(|| at)
     }
 
-    fn is_settled(&self, gathered: &Gathered) -> bool {
-        let now = || self.0.clock.now();
-        is_settled(&gathered.presented, gathered.read_at, now)
+    fn must_be_read_again(&self, presented: &Presented) -> bool {
+        presented.must_be_read_again(|| self.0.clock.now())
     }
 
     /// How long from now an answer that is made from this may be used.
@@ -345,7 +339,6 @@ impl From<Gathered> for Seen {
             presented: gathered.presented,
             revision: gathered.revision,
             as_of: gathered.as_of,
-            read_at: gathered.read_at,
         }
     }
 }

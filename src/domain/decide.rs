@@ -35,6 +35,17 @@ pub enum Presented {
     Known(Bearer),
 }
 
+impl Presented {
+    /// Whether that is no longer enough to decide from: [`Token::must_be_read_again`]. The clock is only asked where it matters.
+    pub fn must_be_read_again(&self, now: impl FnOnce() -> Timestamp) -> bool {
+        let Self::Known(bearer) = self else {
+            return false;
+        };
+        bearer.workspace.token_policy.idle_limit.is_some()
+            && bearer.token.must_be_read_again(&bearer.workspace, now())
+    }
+}
+
 /// Whose the resource is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owner {

@@ -30,6 +30,9 @@ pub const MAX_LIFETIME: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
 /// For how many days a rotated token may live on beside its successor.
 pub const MAX_OVERLAP_DAYS: u32 = 7;
 
+/// For how long it is believed that a token is idle.
+const IDLE_BELIEVED: Duration = Duration::from_secs(5);
+
 /// Whether a token authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenState {
@@ -87,44 +90,68 @@ pub struct Rotated {
     pub is_reuse_recorded: bool,
 }
 
-/// When a token was last used, or, if it never was, issued: as far as was on record when it was read, and moved on by who
-/// uses it since, also where the token is shared.
+/// An instant that only moves on, also where it is shared.
 #[derive(Debug)]
-pub struct LastUse(AtomicI64);
+pub struct Latest(AtomicI64);
 
-impl LastUse {
-    /// At this instant.
+impl Latest {
+    /// This one.
     pub fn new(at: Timestamp) -> Self {
         Self(AtomicI64::new(at.0))
     }
 
-    /// When.
-    pub fn at(&self) -> Timestamp {
+    /// The latest so far.
+    pub fn get(&self) -> Timestamp {
         Timestamp(self.0.load(Ordering::Relaxed))
     }
 
-    /// It was used at this instant, if not later.
+    /// Moves it on to this one, if that is later.
     pub fn extend(&self, at: Timestamp) {
         // Written only where that changes anything, so that those who do it do not take the line from each other.
-        if self.at() < at {
+        if self.get() < at {
             self.0.fetch_max(at.0, Ordering::Relaxed);
         }
     }
 }
 
-impl Clone for LastUse {
+impl Clone for Latest {
     fn clone(&self) -> Self {
-        Self::new(self.at())
+        Self::new(self.get())
     }
 }
 
-impl PartialEq for LastUse {
+impl PartialEq for Latest {
     fn eq(&self, other: &Self) -> bool {
-        self.at() == other.at()
+        self.get() == other.get()
     }
 }
 
-impl Eq for LastUse {}
+impl Eq for Latest {}
+
+/// When a token was last used, or, if it never was, issued. Uses are no part of the feed, and another replica may know of
+/// later ones than this does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastUse {
+    /// As far as was on record when it was read, and moved on by who uses it since.
+    pub at: Latest,
+    /// When it was read.
+    read_at: Timestamp,
+}
+
+impl LastUse {
+    /// What was on record when it was read.
+    pub fn new(at: Timestamp, read_at: Timestamp) -> Self {
+        Self {
+            at: Latest::new(at),
+            read_at,
+        }
+    }
+
+    /// That of a token which was issued at this instant, as nobody knows of any use yet.
+    pub fn issued(at: Timestamp) -> Self {
+        Self::new(at, at)
+    }
+}
 
 /// A token as stored, without its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,7 +210,17 @@ impl Token {
     /// From when on it has gone unused for too long, if it may. Who knows of a later use knows better.
     pub fn idle_at(&self, workspace: &Workspace) -> Option<Timestamp> {
         let limit = workspace.token_policy.idle_limit?;
-        Some(self.last_use.at().plus(limit))
+        Some(self.last_use.at.get().plus(limit))
+    }
+
+    /// Whether its last use was read too early to tell, at `now`, that it has gone unused for too long: from then on it is
+    /// to be read once more, and is believed for 5 seconds, so that who keeps presenting an idle token does not keep the
+    /// database busy.
+    pub fn must_be_read_again(&self, workspace: &Workspace, now: Timestamp) -> bool {
+        let read_at = self.last_use.read_at;
+        let is_enough = |idle_at| read_at >= idle_at && now <= read_at.plus(IDLE_BELIEVED);
+        self.idle_at(workspace)
+            .is_some_and(|idle_at| idle_at <= now && !is_enough(idle_at))
     }
 
     /// Its scopes; empty where there is no limit to them.

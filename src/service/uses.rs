@@ -8,7 +8,7 @@ use std::{
     hash::BuildHasher,
     sync::{
         PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -17,7 +17,7 @@ use hashbrown::HashTable;
 use tokio::{sync::Notify, time::sleep};
 
 use super::Service;
-use crate::domain::{decide::Bearer, error::Error, ids::TokenId, time::Timestamp};
+use crate::domain::{decide::Bearer, error::Error, ids::TokenId, time::Timestamp, token::Latest};
 
 /// So many that those who mark hardly ever meet.
 const SHARDS: usize = 64;
@@ -46,16 +46,7 @@ pub(super) struct Uses {
 
 struct Use {
     token_id: TokenId,
-    at: AtomicI64,
-}
-
-impl Use {
-    fn extend(&self, at: Timestamp) {
-        // Written only where that changes anything, so that those who mark do not take the line from each other.
-        if self.at.load(Ordering::Relaxed) < at.0 {
-            self.at.fetch_max(at.0, Ordering::Relaxed);
-        }
-    }
+    at: Latest,
 }
 
 impl Default for Uses {
@@ -76,7 +67,7 @@ impl Uses {
     pub(super) fn mark(&self, bearer: &Bearer, at: Timestamp) {
         let token = &bearer.token;
         let idle_at = token.idle_at(&bearer.workspace);
-        token.last_use.extend(at);
+        token.last_use.at.extend(at);
         self.mark_token(&token.token_id, at);
         if idle_at.is_some_and(|idle_at| at.plus(URGENT) >= idle_at) {
             self.is_filling.notify_one();
@@ -88,12 +79,12 @@ impl Uses {
         let hash = self.hasher.hash_one(token_id);
         let is_it = |used: &Use| used.token_id == *token_id;
         if let Some(used) = read(self.shard(hash)).find(hash, is_it) {
-            return used.extend(at);
+            return used.at.extend(at);
         }
         let mut shard = write(self.shard(hash));
         // Somebody else may have been first.
         if let Some(used) = shard.find(hash, is_it) {
-            return used.extend(at);
+            return used.at.extend(at);
         }
         let most = MAX_MARKED / SHARDS;
         if shard.len() >= most {
@@ -102,7 +93,7 @@ impl Uses {
         }
         let used = Use {
             token_id: token_id.clone(),
-            at: AtomicI64::new(at.0),
+            at: Latest::new(at),
         };
         shard.insert_unique(hash, used, |used| self.hasher.hash_one(&used.token_id));
         if shard.len() >= most / 2 {
@@ -115,10 +106,8 @@ impl Uses {
         let mut marked = Vec::new();
         for shard in &self.shards {
             let shard = read(shard);
-            marked.extend(shard.iter().map(|used| {
-                let at = used.at.load(Ordering::Relaxed);
-                (used.token_id.clone(), Timestamp(at))
-            }));
+            let uses = shard.iter();
+            marked.extend(uses.map(|used| (used.token_id.clone(), used.at.get())));
         }
         marked.sort_unstable();
         marked
@@ -129,8 +118,7 @@ impl Uses {
         for (token_id, at) in written {
             let hash = self.hasher.hash_one(token_id);
             let mut shard = write(self.shard(hash));
-            let is_it =
-                |used: &Use| used.token_id == *token_id && used.at.load(Ordering::Relaxed) == at.0;
+            let is_it = |used: &Use| used.token_id == *token_id && used.at.get() == *at;
             if let Ok(entry) = shard.find_entry(hash, is_it) {
                 entry.remove();
             }

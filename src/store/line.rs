@@ -17,6 +17,7 @@ use crate::domain::{
     database_url::DatabaseUrl,
     ids::{Revision, RevisionName},
     pepper::Digest,
+    time::Timestamp,
 };
 use sea_orm::DatabaseConnection;
 
@@ -65,13 +66,14 @@ impl Line {
     pub async fn find_presented(
         &mut self,
         digests: &[Digest],
+        now: Timestamp,
         patience: Duration,
     ) -> Result<Presentation, Abort> {
         let ask = async {
-            let mut answer = self.session().await?.find_presented(digests).await;
+            let mut answer = self.session().await?.find_presented(digests, now).await;
             if answer.as_ref().is_err_and(Abort::is_broken_connection) {
                 self.session = None;
-                answer = self.session().await?.find_presented(digests).await;
+                answer = self.session().await?.find_presented(digests, now).await;
             }
             answer
         };

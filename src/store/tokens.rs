@@ -77,7 +77,11 @@ impl<C: ConnectionTrait> Session<C> {
     /// Looks up a secret by its digests, with its member, workspace and the feed's head: one statement, so that all four
     /// are of one instant.
     #[tracing::instrument(skip_all, name = "store.find_presented")]
-    pub async fn find_presented(&self, digests: &[Digest]) -> Result<Presentation, Abort> {
+    pub async fn find_presented(
+        &self,
+        digests: &[Digest],
+        now: Timestamp,
+    ) -> Result<Presentation, Abort> {
         let mut query = Query::select();
         query
             .from_as("feed_head", "h")
@@ -96,7 +100,7 @@ impl<C: ConnectionTrait> Session<C> {
         let head = feed_head::Model::from_query_result(&row, "h_")?;
         let stored = token::Model::from_query_result_optional(&row, "t_")?;
         let presented = match stored {
-            Some(_) => Presented::Known(bearer(&row)?),
+            Some(_) => Presented::Known(bearer(&row, now)?),
             None => Presented::Unknown,
         };
         let revision = head.try_into()?;

@@ -276,8 +276,8 @@ impl Fills {
         let epoch = self.memory.epoch();
         let mut line = self.line();
         // Before the statement: nothing that happens later can be in its answer unseen.
-        let (sent, at) = (BootTime::now(), self.clock.now());
-        let answer = line.find_presented(digests, self.patience).await;
+        let (sent, now) = (BootTime::now(), self.clock.now());
+        let answer = line.find_presented(digests, now, self.patience).await;
         self.put_back(line).await;
         let presentation = answer.map_err(|abort| {
             self.counters.fills_failed.count();
@@ -292,12 +292,7 @@ impl Fills {
         }
         let head = presentation.revision;
         Ok(Arc::new(Fill {
-            read: ReadAt {
-                epoch,
-                sent,
-                at,
-                head,
-            },
+            read: ReadAt { epoch, sent, head },
             presentation,
         }))
     }

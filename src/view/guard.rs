@@ -13,7 +13,7 @@ use super::{
     age::BootTime,
     key::{BuildKeyHasher, Key},
 };
-use crate::domain::{ids::Revision, time::Timestamp};
+use crate::domain::ids::Revision;
 
 /// How many changes are remembered at most: a burst of more makes the oldest fills start again.
 const MAX_TAIL: usize = 65_536;
@@ -25,8 +25,6 @@ pub(super) struct ReadAt {
     pub(super) epoch: u64,
     /// When it was sent.
     pub(super) sent: BootTime,
-    /// The same by the clock that expiries are judged by.
-    pub(super) at: Timestamp,
     /// The feed's head that it saw.
     pub(super) head: Revision,
 }
@@ -230,7 +228,6 @@ mod tests {
         ReadAt {
             epoch: guard.epoch(),
             sent: at(0),
-            at: Timestamp(0),
             head: revision(number),
         }
     }

@@ -25,7 +25,6 @@ use crate::{
         directory::{Member, Workspace},
         event::Subject,
         ids::{Revision, TokenId},
-        time::Timestamp,
         token::Token,
     },
     store::{FeedRead, Presentation},
@@ -56,8 +55,6 @@ pub(super) struct Gathered {
     pub(super) revision: Revision,
     /// When the view was that fresh.
     pub(super) as_of: BootTime,
-    /// When the token was read, of which not every use is in the feed.
-    pub(super) read_at: Timestamp,
 }
 
 /// What became of a fill.
@@ -96,7 +93,6 @@ struct Writing {
 #[derive(Clone)]
 struct TokenEntry {
     token: Arc<Token>,
-    read_at: Timestamp,
     member: Key,
     workspace: Key,
 }
@@ -160,39 +156,31 @@ impl Memory {
         for _ in 0..GATHER_ATTEMPTS {
             let before = self.sequence.load(Ordering::Acquire);
             let position = self.position();
-            let found = self.find(key, as_of);
+            let presented = self.find(key, as_of);
             fence(Ordering::Acquire);
             if self.sequence.load(Ordering::Relaxed) == before {
-                let (presented, read_at) = found?;
                 return Some(Gathered {
-                    presented,
+                    presented: presented?,
                     revision: position?,
                     as_of,
-                    read_at,
                 });
             }
         }
         None
     }
 
-    /// With when the token was read, which is of no matter of one that is unknown.
-    fn find(&self, key: &Key, as_of: BootTime) -> Option<(Presented, Timestamp)> {
+    fn find(&self, key: &Key, as_of: BootTime) -> Option<Presented> {
         let Some(entry) = self.tokens.get(key) else {
             let since = self.unknown.get(key)?;
-            let is_young = as_of.since(since) < UNKNOWN_LIFE;
-            return is_young.then_some((Presented::Unknown, Timestamp(0)));
+            return (as_of.since(since) < UNKNOWN_LIFE).then_some(Presented::Unknown);
         };
         let member = self.members.get(&entry.member)?;
         let workspace = self.workspaces.get(&entry.workspace)?;
-        if member.workspace_generation != workspace.generation {
-            return None;
-        }
-        let bearer = Bearer {
+        (member.workspace_generation == workspace.generation).then_some(Presented::Known(Bearer {
             token: entry.token,
             member: member.member,
             workspace,
-        };
-        Some((Presented::Known(bearer), entry.read_at))
+        }))
     }
 
     /// Forgets a token, so that it is read anew.
@@ -226,7 +214,7 @@ impl Memory {
         };
         match presented {
             _ if era != self.era() => {}
-            Presented::Known(bearer) => self.put(&mut writing, key, bearer, read.at),
+            Presented::Known(bearer) => self.put(&mut writing, key, bearer),
             Presented::Unknown => drop(self.unknown.insert(key, read.sent)),
             Presented::Malformed => {}
         }
@@ -234,11 +222,10 @@ impl Memory {
             presented: presented.clone(),
             revision,
             as_of: self.as_of(),
-            read_at: read.at,
         })
     }
 
-    fn put(&self, writing: &mut Writing, key: Key, bearer: &Bearer, read_at: Timestamp) {
+    fn put(&self, writing: &mut Writing, key: Key, bearer: &Bearer) {
         let [token_key, member, workspace] = self.keys_of(bearer);
         let member_entry = MemberEntry {
             member: Arc::clone(&bearer.member),
@@ -249,7 +236,6 @@ impl Memory {
         self.members.insert(member, member_entry);
         let entry = TokenEntry {
             token: Arc::clone(&bearer.token),
-            read_at,
             member,
             workspace,
         };

@@ -290,7 +290,7 @@ impl Issue {
             hint: self.minted.hint.clone(),
             created_at: now,
             expires_at,
-            last_use: LastUse::new(now),
+            last_use: LastUse::issued(now),
             limits: self.request.limits.clone().boxed(),
             predecessor_id: None,
             rotated: None,

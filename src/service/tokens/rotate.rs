@@ -207,7 +207,7 @@ impl Rotate {
             hint: self.minted.hint.clone(),
             created_at: tx.now(),
             expires_at,
-            last_use: LastUse::new(tx.now()),
+            last_use: LastUse::issued(tx.now()),
             predecessor_id: Some(predecessor.token_id.clone()),
             rotated: None,
             revoked: None,

@@ -96,7 +96,8 @@ impl TryFrom<Model> for Token {
             hint: row.hint,
             created_at: Timestamp(row.created_at),
             expires_at: row.expires_at.map(Timestamp),
-            last_use: LastUse::new(Timestamp(row.created_at)),
+            // That of another table's is not known here.
+            last_use: LastUse::issued(Timestamp(row.created_at)),
             limits,
             predecessor_id: row.predecessor_id.map(stored_id).transpose()?,
             rotated,

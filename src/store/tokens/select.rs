@@ -14,7 +14,7 @@ use crate::{
         decide::Bearer,
         pepper::Digest,
         time::{Timestamp, millis},
-        token::{Revocation, Token, TokenRecord, TokenState},
+        token::{LastUse, Revocation, Token, TokenRecord, TokenState},
         token_policy::TokenPolicy,
     },
     store::{
@@ -43,7 +43,8 @@ pub(super) fn is_in(state: TokenState, now: Timestamp) -> Cond {
 /// Whether the token `t` has ended neither by itself nor by being revoked. A workspace's policy, which may be loosened, is
 /// left out.
 pub(super) fn is_unended(now: Timestamp) -> Cond {
-    is_unrevoked().add(is_ended_by(&TokenPolicy::default(), now).not())
+    let expires_at = || Expr::col(("t", token::Column::ExpiresAt));
+    is_unrevoked().add(expires_at().is_null().or(expires_at().gt(now.0)))
 }
 
 /// Whether the token `t` would be ended by this policy.
@@ -200,11 +201,10 @@ pub(super) fn select_records() -> SelectStatement {
     query
 }
 
-pub(super) fn bearer(row: &QueryResult) -> Result<Bearer, Abort> {
-    let token: Token = token::Model::from_query_result(row, "t_")?.try_into()?;
-    if let Some(at) = last_used_at(row)? {
-        token.last_use.extend(at);
-    }
+pub(super) fn bearer(row: &QueryResult, now: Timestamp) -> Result<Bearer, Abort> {
+    let mut token: Token = token::Model::from_query_result(row, "t_")?.try_into()?;
+    let last_used_at = last_used_at(row)?;
+    token.last_use = LastUse::new(last_used_at.unwrap_or(token.created_at), now);
     Ok(Bearer {
         token: Arc::new(token),
         member: Arc::new(member::Model::from_query_result(row, "m_")?.try_into()?),
@@ -217,7 +217,7 @@ pub(super) fn record(row: &QueryResult, now: Timestamp) -> Result<TokenRecord, A
         token,
         member,
         workspace,
-    } = bearer(row)?;
+    } = bearer(row, now)?;
     let state = token.state(&workspace, &member, now);
     let mut revocations: Vec<Revocation> = token.revoked.as_deref().cloned().into_iter().collect();
     for prefix in ["rw_", "rm_"] {

@@ -249,7 +249,7 @@ impl Cell {
                 hint: "0000".to_owned(),
                 created_at: Timestamp(0),
                 expires_at: (token == "expired").then_some(NOW),
-                last_use: LastUse::new(Timestamp(0)),
+                last_use: LastUse::issued(Timestamp(0)),
                 limits: self.limits().boxed(),
                 predecessor_id: None,
                 rotated: None,

@@ -118,7 +118,7 @@ impl Committed {
                 hint: String::new(),
                 created_at: EPOCH,
                 expires_at: None,
-                last_use: LastUse::new(EPOCH),
+                last_use: LastUse::issued(EPOCH),
                 limits: None,
                 predecessor_id: None,
                 rotated: None,

@@ -18,7 +18,7 @@ use super::{
     database::{Change, Committed, Database, is_revoked, number},
 };
 use crate::{
-    domain::{decide::Presented, ids::Revision, secret::Secret, time::Timestamp},
+    domain::{decide::Presented, ids::Revision, secret::Secret},
     store::Presentation,
 };
 
@@ -180,12 +180,10 @@ impl Replica {
     fn gather_apart(&self, key: &Key) -> Option<Gathered> {
         let as_of = self.memory.as_of();
         let revision = self.memory.position()?;
-        let (presented, read_at) = self.memory.find(key, as_of)?;
         Some(Gathered {
-            presented,
+            presented: self.memory.find(key, as_of)?,
             revision,
             as_of,
-            read_at,
         })
     }
 
@@ -197,12 +195,7 @@ impl Replica {
         let head = presentation.revision;
         Fill {
             which,
-            read: ReadAt {
-                epoch,
-                sent,
-                at: Timestamp(0),
-                head,
-            },
+            read: ReadAt { epoch, sent, head },
             presentation,
         }
     }
@@ -245,12 +238,11 @@ impl Replica {
         let Some(revision) = writing.guard.position() else {
             return Admission::Stale;
         };
-        self.memory.put(&mut writing, key, bearer, fill.read.at);
+        self.memory.put(&mut writing, key, bearer);
         Admission::Gathered(Gathered {
             presented: fill.presentation.presented.clone(),
             revision,
             as_of: self.memory.as_of(),
-            read_at: fill.read.at,
         })
     }
 
