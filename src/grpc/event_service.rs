@@ -62,12 +62,11 @@ fn parse_watch(
 ) -> Result<(Option<WorkspaceId>, Option<RevisionName>), Error> {
     let mut fields = Fields::default();
     let workspace_id = fields.optional_workspace(&request.workspace_id);
-    let after = match request.after_revision.as_str() {
-        "" => Some(None),
-        text => fields
-            .read("after_revision", RevisionName::parse(text))
-            .map(Some),
-    };
+    let after = fields.optional(
+        "after_revision",
+        &request.after_revision,
+        RevisionName::parse,
+    );
     workspace_id.zip(after).ok_or_else(|| fields.into_error())
 }
 
@@ -77,40 +76,40 @@ fn parse(
 ) -> Result<(EventFilter, PageRequest), Error> {
     let mut fields = Fields::default();
     let workspace_id = fields.optional_workspace(&request.workspace_id);
-    if !request.member_id.is_empty() && request.workspace_id.is_empty() {
-        fields.read::<()>("workspace_id", Err(Problem::required()));
-    }
+    // Members of different workspaces may have the same id.
+    let is_placed = match !request.member_id.is_empty() && request.workspace_id.is_empty() {
+        true => fields.read("workspace_id", Err(Problem::required())),
+        false => Some(()),
+    };
     let member_id = fields.optional_member(&request.member_id);
-    let token_id = optional(&request.token_id, |id| service.token_id(id));
-    let token_id = fields.read("token_id", token_id);
+    let token_id = fields.optional("token_id", &request.token_id, |id| service.token_id(id));
     let kinds = fields.list("kinds", &request.kinds, MAX_KINDS, EventKind::parse);
-    let caller = fields.read("caller", optional(&request.caller, CallerName::parse));
+    let caller = fields.optional("caller", &request.caller, CallerName::parse);
     let actor = fields.actor(request.actor.as_ref());
     let since = fields.optional_instant("occurred_since", request.occurred_since);
     let before = fields.optional_instant("occurred_before", request.occurred_before);
     let page = fields.page(request.page_size, request.page_token);
-    fields.finish()?;
-    let filter = EventFilter {
-        workspace_id: workspace_id.flatten(),
-        member_id: member_id.flatten(),
-        token_id: token_id.flatten(),
-        kinds: kinds.unwrap_or_default(),
-        caller: caller.flatten(),
-        actor: actor.flatten(),
-        since: since.flatten(),
-        before: before.flatten(),
-    };
-    let page = page.ok_or_else(|| Error::field("page_size", Problem::required()))?;
-    Ok((filter, page))
-}
-
-/// What may be left out, by being empty.
-fn optional<T>(
-    text: &str,
-    parse: impl FnOnce(&str) -> Result<T, Problem>,
-) -> Result<Option<T>, Problem> {
-    match text {
-        "" => Ok(None),
-        text => parse(text).map(Some),
+    let about = workspace_id.zip(is_placed).zip(member_id).zip(token_id);
+    let by = kinds.zip(caller).zip(actor);
+    match (about, by, since.zip(before), page) {
+        (
+            Some((((workspace_id, ()), member_id), token_id)),
+            Some(((kinds, caller), actor)),
+            Some((since, before)),
+            Some(page),
+        ) => {
+            let filter = EventFilter {
+                workspace_id,
+                member_id,
+                token_id,
+                kinds,
+                caller,
+                actor,
+                since,
+                before,
+            };
+            Ok((filter, page))
+        }
+        _ => Err(fields.into_error()),
     }
 }

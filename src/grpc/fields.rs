@@ -75,20 +75,27 @@ impl Fields {
         })
     }
 
-    /// A workspace that may be left out (`Some(None)`).
-    pub(super) fn optional_workspace(&mut self, id: &str) -> Option<Option<WorkspaceId>> {
-        match id.is_empty() {
+    /// A text that may be left out, by being empty (`Some(None)`).
+    pub(super) fn optional<T>(
+        &mut self,
+        field: &str,
+        text: &str,
+        parse: impl FnOnce(&str) -> Result<T, Problem>,
+    ) -> Option<Option<T>> {
+        match text.is_empty() {
             true => Some(None),
-            false => self.read("workspace_id", WorkspaceId::parse(id)).map(Some),
+            false => self.read(field, parse(text)).map(Some),
         }
     }
 
-    /// A member that may be left out (`Some(None)`).
+    /// A workspace that may be left out.
+    pub(super) fn optional_workspace(&mut self, id: &str) -> Option<Option<WorkspaceId>> {
+        self.optional("workspace_id", id, WorkspaceId::parse)
+    }
+
+    /// A member that may be left out.
     pub(super) fn optional_member(&mut self, member_id: &str) -> Option<Option<MemberId>> {
-        match member_id.is_empty() {
-            true => Some(None),
-            false => self.read("member_id", MemberId::parse(member_id)).map(Some),
-        }
+        self.optional("member_id", member_id, MemberId::parse)
     }
 
     /// An instant that may be left out (`Some(None)`).

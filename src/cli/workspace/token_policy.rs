@@ -25,7 +25,7 @@ pub(super) struct PolicyChange {
     /// How many live tokens a member may have; 0 for as many as everywhere
     #[arg(long, value_name = "NUMBER")]
     max_live_tokens: Option<i32>,
-    /// Whether a rotated token that is still used when its overlap is over has its successors revoked
+    /// Whether a rotated token that is still presented when its overlap is over has all that lives of its family revoked
     #[arg(long, value_name = "true|false")]
     revoke_family_on_reuse: Option<bool>,
 }

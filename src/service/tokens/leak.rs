@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use super::revoke::revoke_each;
 use crate::{
     domain::{
         error::Error,
-        event::{Details, NewEvent},
         ids::{MemberKey, Revision, TokenId},
         pepper::Digest,
         secret::Secret,
-        token::{Origin, Revocation, TokenRecord, TokenState},
+        token::{Origin, TokenRecord, TokenState},
     },
     service::Service,
     store::{Abort, Change, Mutation, Tx},
@@ -74,34 +74,21 @@ impl Mutation for RevokeLeaked {
         if found.is_empty() {
             return Ok(Change::none(()));
         }
-        let ids_of = |records: &[TokenRecord]| -> BTreeSet<TokenId> {
-            let ids = records.iter().map(|record| record.token.token_id.clone());
-            ids.collect()
-        };
+        let ids = found.iter().map(|record| record.token.token_id.clone());
+        let ids: BTreeSet<TokenId> = ids.collect();
         let members = found.iter().map(|record| record.token.member.clone());
         let members: BTreeSet<MemberKey> = members.collect();
         let workspaces: BTreeSet<_> = members.iter().map(|key| &key.workspace_id).collect();
         for workspace_id in workspaces {
             tx.share_workspace(workspace_id).await?;
         }
-        tx.lock_tokens(&members, &ids_of(&found)).await?;
+        tx.lock_tokens(&members, &ids).await?;
         // Once more, now that nothing can change them any longer.
         let found = self.unrevoked(tx).await?;
-        let revocation = Revocation {
-            at: tx.now(),
-            by: self.origin.clone(),
-            reason: self.reason.clone(),
-        };
-        tx.revoke_tokens(&ids_of(&found), &revocation).await?;
-        let revoked = Details::TokenRevoked {
-            reason: self.reason.clone(),
-            by_secret: true,
-            leak_source: Some(self.source.clone()),
-        };
-        let events = found
-            .iter()
-            .map(|record| NewEvent::of_token(&record.token, revoked.clone()));
-        Ok(Change::made_all((), events.collect()))
+        let tokens = found.iter().map(|record| &record.token);
+        let source = Some(self.source.clone());
+        let events = revoke_each(tx, tokens, &self.origin, &self.reason, source).await?;
+        Ok(Change::made_all((), events))
     }
 }
 

@@ -7,13 +7,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use super::revoke::revoke_each;
 use crate::{
     domain::{
         decide::Presented,
         event::{Details, NewEvent},
         ids::{CallerName, TokenId},
         limiter::Limiter,
-        token::{Origin, Revocation, Token, TokenState},
+        token::{Origin, Token, TokenState},
     },
     service::Service,
     store::{Abort, Change, Mutation, Tx},
@@ -103,7 +104,7 @@ impl Mutation for RecordReuse {
             successor_id: rotated.successor_id.to_string(),
         };
         let mut events = vec![NewEvent::of_token(token, reused)];
-        events.extend(self.revoke(tx, &family).await?);
+        events.extend(revoke_each(tx, family.iter(), &self.origin, REASON, None).await?);
         Ok(Change::made_all((), events))
     }
 }
@@ -130,27 +131,5 @@ impl RecordReuse {
                 && token.expires_at.is_none_or(|at| at > tx.now())
         });
         Ok(family)
-    }
-
-    async fn revoke(&self, tx: &Tx, family: &[Token]) -> Result<Vec<NewEvent>, Abort> {
-        if family.is_empty() {
-            return Ok(Vec::new());
-        }
-        let revocation = Revocation {
-            at: tx.now(),
-            by: self.origin.clone(),
-            reason: REASON.to_owned(),
-        };
-        let ids = family.iter().map(|token| token.token_id.clone());
-        tx.revoke_tokens(&ids.collect(), &revocation).await?;
-        let revoked = || Details::TokenRevoked {
-            reason: REASON.to_owned(),
-            by_secret: false,
-            leak_source: None,
-        };
-        let events = family.iter();
-        Ok(events
-            .map(|token| NewEvent::of_token(token, revoked()))
-            .collect())
     }
 }

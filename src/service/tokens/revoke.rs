@@ -1,6 +1,6 @@
-//! Revoking one token.
+//! Revoking one token, and several that are locked already.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     TokenTarget, require_token,
@@ -12,7 +12,7 @@ use crate::{
         event::{Details, NewEvent},
         ids::{RequestId, Revision, TokenId},
         request::Content,
-        token::{Origin, Revocation, TokenRecord, TokenState},
+        token::{Origin, Revocation, Token, TokenRecord, TokenState},
     },
     service::{Rules, Service},
     store::{Abort, Change, Mutation, Tx},
@@ -186,4 +186,31 @@ impl Revoke {
         let event = NewEvent::of_token(&record.token, details);
         Ok(Change::made((Some(record), false), event))
     }
+}
+
+/// Revokes locked tokens, and tells of each in the same words.
+pub(super) async fn revoke_each<'a>(
+    tx: &Tx,
+    tokens: impl Iterator<Item = &'a Token> + Clone,
+    by: &Origin,
+    reason: &str,
+    leak_source: Option<String>,
+) -> Result<Vec<NewEvent>, Abort> {
+    let ids: BTreeSet<TokenId> = tokens.clone().map(|token| token.token_id.clone()).collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let revocation = Revocation {
+        at: tx.now(),
+        by: by.clone(),
+        reason: reason.to_owned(),
+    };
+    tx.revoke_tokens(&ids, &revocation).await?;
+    let revoked = Details::TokenRevoked {
+        reason: reason.to_owned(),
+        by_secret: leak_source.is_some(),
+        leak_source,
+    };
+    let events = tokens.map(|token| NewEvent::of_token(token, revoked.clone()));
+    Ok(events.collect())
 }
