@@ -110,11 +110,7 @@ pub(crate) fn batch(checks: usize) -> Vec<u8> {
 
 /// The same body again and again.
 pub(crate) fn repeated(body: &[u8]) -> Source {
-    let body = body.to_vec();
-    Box::new(move |out| {
-        out.extend_from_slice(&body);
-        true
-    })
+    so_often(body, u64::MAX)
 }
 
 /// The same body so often.

@@ -18,6 +18,7 @@ use countersign::pb::{
 
 use crate::support::{
     client::{Client, get},
+    clock::instant,
     database::TestDatabase,
     server::{PLATFORM, TestServer},
 };
@@ -66,13 +67,5 @@ async fn list(
             return tokens;
         }
         request.page_token = page.next_page_token;
-    }
-}
-
-/// An instant as the wire has it.
-fn instant(at: countersign::domain::time::Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp {
-        seconds: at.0.div_euclid(1000),
-        nanos: i32::try_from(at.0.rem_euclid(1000)).expect("less than a thousand") * 1_000_000,
     }
 }

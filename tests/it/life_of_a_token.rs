@@ -14,7 +14,7 @@ mod service;
 mod steps;
 mod tokens;
 
-use std::{collections::BTreeMap, env, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use self::{
     choose::Chooser,
@@ -26,12 +26,10 @@ use self::{
 use crate::support::{
     database::{TestDatabase, on_both},
     history::History,
-    random::Random,
+    random::{FIRST_SEED, Random, SEEDS, seeds},
     server::TestServer,
 };
 
-const SEEDS: &str = "COUNTERSIGN_TEST_SEEDS";
-const FIRST_SEED: &str = "COUNTERSIGN_TEST_FIRST_SEED";
 const DEFAULT_SEEDS: u64 = 3;
 /// Of one history.
 const STEPS: usize = 500;
@@ -40,21 +38,15 @@ const SEEDS_FOR_FLAWS: u64 = 200;
 /// How many of the last steps are told where something is wrong.
 const TOLD: usize = 400;
 
-fn number(name: &str, default: u64) -> u64 {
-    let given = env::var(name).ok();
-    given.map_or(default, |given| given.parse().expect("a number"))
-}
-
 async fn service_and_model_answer_alike(database: TestDatabase) {
     let server = TestServer::start(&database).await;
     let mut events: BTreeMap<&'static str, usize> = BTreeMap::new();
     let (mut steps, mut refused) = (0, 0);
-    let first = number(FIRST_SEED, 0);
-    for seed in first..first + number(SEEDS, DEFAULT_SEEDS) {
-        let history = play(&server, seed).await;
-        steps += history.steps;
+    for seed in seeds(DEFAULT_SEEDS) {
+        let history = Play::play(&server, seed).await;
+        steps += history.told.len();
         refused += history.refused;
-        for (kind, count) in history.events {
+        for (kind, count) in history.model.events {
             *events.entry(kind).or_default() += count;
         }
     }
@@ -66,45 +58,48 @@ async fn service_and_model_answer_alike(database: TestDatabase) {
     }
 }
 
-/// What a history came to.
-struct Played {
-    steps: usize,
+/// A history under way.
+struct Play {
+    seed: u64,
+    service: Service,
+    model: Model,
+    /// Each step with what is expected of it.
+    told: Vec<String>,
     refused: usize,
-    events: BTreeMap<&'static str, usize>,
 }
 
-/// One history. Fails at the first answer in which they differ.
-async fn play(server: &TestServer, seed: u64) -> Played {
-    let mut service = Service::new(server, seed);
-    let mut model = Model::new(server.clock().now().0, None);
-    let mut chooser = Chooser::new(Random::with_seed(seed));
-    let mut told: Vec<String> = Vec::new();
-    let (mut steps, mut refused) = (0, 0);
-    let mut last = Vec::new();
-    loop {
-        let step = match steps {
-            0..STEPS => chooser.choose(&model),
-            STEPS => {
-                last = last_looks(&model);
-                last.reverse();
-                last.pop().expect("there is a workspace")
-            }
-            _ => match last.pop() {
-                Some(step) => step,
-                None => break,
-            },
+impl Play {
+    /// A whole one. Fails at the first answer in which service and model differ.
+    async fn play(server: &TestServer, seed: u64) -> Self {
+        let mut play = Self {
+            seed,
+            service: Service::new(server, seed),
+            model: Model::new(server.clock().now().0, None),
+            told: Vec::new(),
+            refused: 0,
         };
-        steps += 1;
-        let expected = model.take(&step);
-        let answer = service.take(&step).await;
-        refused += usize::from(matches!(answer, Answer::Refused(..)));
-        told.push(format!("{} {step:?}\n    {expected:?}", model.now));
-        assert!(answer == expected, "{}", tell(seed, &told, &answer));
+        let mut chooser = Chooser::new(Random::with_seed(seed));
+        for _ in 0..STEPS {
+            let step = chooser.choose(&play.model);
+            play.take(&step).await;
+        }
+        for step in last_looks(&play.model) {
+            play.take(&step).await;
+        }
+        play
     }
-    Played {
-        steps,
-        refused,
-        events: model.events,
+
+    async fn take(&mut self, step: &Step) {
+        let expected = self.model.take(step);
+        let told = format!("{} {step:?}\n    {expected:?}", self.model.now);
+        self.told.push(told);
+        let answer = self.service.take(step).await;
+        self.refused += usize::from(matches!(answer, Answer::Refused(..)));
+        assert!(
+            answer == expected,
+            "{}",
+            tell(self.seed, &self.told, &answer)
+        );
     }
 }
 

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use countersign::{
     domain::time::{Timestamp, millis},
-    pb::{Event, ListEventsRequest, event::Details},
+    pb::{Event, event::Details},
     server::Limits,
 };
 
 use crate::support::{
-    client::Client,
+    client::{self, Client},
     clock::TestClock,
     database::{TestDatabase, on_both},
     history::History,
@@ -61,21 +61,9 @@ async fn issue(client: &Client, name: &str, ttl: Option<Duration>) -> String {
 
 /// All events, oldest first.
 async fn events(client: &Client) -> Vec<Event> {
-    let mut request = ListEventsRequest {
-        page_size: 500,
-        ..Default::default()
-    };
-    let mut all = Vec::new();
-    loop {
-        let answer = client.events.clone().list_events(request.clone()).await;
-        let page = answer.expect("events").into_inner();
-        all.extend(page.events);
-        request.page_token = page.next_page_token;
-        if request.page_token.is_empty() {
-            all.reverse();
-            return all;
-        }
-    }
+    let mut events = client::events(client).await;
+    events.reverse();
+    events
 }
 
 fn notice(event: &Event) -> Option<Notice> {

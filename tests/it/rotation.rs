@@ -12,16 +12,16 @@ use std::time::Duration;
 use countersign::{
     domain::time::Timestamp,
     pb::{
-        DenyReason, MemberState, RotateTokenRequest, RotateTokenResponse, TokenState, WarningKind,
-        WorkspaceState, event::Details, rotate_token_request::Expiry,
+        DenyReason, MemberState, RotateTokenRequest, RotateTokenResponse, TokenPolicy, TokenState,
+        WarningKind, WorkspaceState, event::Details, rotate_token_request::Expiry,
     },
 };
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::support::{
-    client::{Client, events, get, issue_request, refusal, rotate_request},
-    clock::TestClock,
+    client::{Client, events, get, issue_request, policy_request, refusal, rotate_request},
+    clock::{self, TestClock},
     database::{Backend, TestDatabase, on_both},
     history::History,
     server::{PLATFORM, Setup, TestServer},
@@ -44,6 +44,13 @@ async fn acme(database: &TestDatabase) -> (TestServer, Client) {
 async fn issue(client: &Client, name: &str, ttl: Option<Duration>) -> (String, String) {
     let issued = client.issue("acme", "max", name, ttl).await;
     (issued.token.expect("a token").token_id, issued.secret)
+}
+
+async fn set_policy(client: &Client, policy: TokenPolicy) {
+    let request = policy_request("acme", policy, &["token_policy"]);
+    let answer = client.directory.clone().update_workspace(request).await;
+    let told = answer.expect("it is changed").into_inner().workspace;
+    assert_eq!(told.and_then(|told| told.token_policy), Some(policy));
 }
 
 fn span(duration: Duration) -> Option<prost_types::Duration> {
@@ -70,10 +77,7 @@ async fn rotated(client: &Client, request: RotateTokenRequest) -> RotateTokenRes
 }
 
 fn instant(at: Timestamp) -> Option<prost_types::Timestamp> {
-    Some(prost_types::Timestamp {
-        seconds: at.0.div_euclid(1000),
-        nanos: i32::try_from(at.0.rem_euclid(1000)).expect("below a thousand") * 1_000_000,
-    })
+    Some(clock::instant(at))
 }
 
 async fn a_successor_takes_name_and_place_and_has_a_secret_of_its_own(database: TestDatabase) {

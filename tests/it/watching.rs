@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use countersign::pb::{
-    Event, ListEventsRequest, RevokeTokenRequest, WatchEventsRequest, WatchEventsResponse,
-    watch_events_response::Item,
+    Event, RevokeTokenRequest, WatchEventsRequest, WatchEventsResponse, watch_events_response::Item,
 };
 use tokio::time::timeout;
 use tonic::{Code, Status, Streaming, transport::Endpoint};
 use tonic_types::StatusExt;
 
 use crate::support::{
-    client::{Client, revoke_request},
+    client::{self, Client, revoke_request},
     database::{Backend, TestDatabase, on_both},
     server::{BOOKINGS, PLATFORM, Setup, TestServer, key_of},
     status::assert_status,
@@ -59,33 +58,9 @@ async fn next_event(watch: &mut Watch) -> Event {
 
 /// The audit trail, oldest first.
 async fn listed(client: &Client) -> Vec<Event> {
-    let request = ListEventsRequest {
-        page_size: 500,
-        ..Default::default()
-    };
-    let answer = client.events.clone().list_events(request).await;
-    let mut events = answer.expect("events").into_inner().events;
+    let mut events = client::events(client).await;
     events.reverse();
     events
-}
-
-/// The same, of more than one page.
-async fn listed_all(client: &Client) -> Vec<Event> {
-    let mut all = Vec::new();
-    let mut request = ListEventsRequest {
-        page_size: 500,
-        ..Default::default()
-    };
-    loop {
-        let answer = client.events.clone().list_events(request.clone()).await;
-        let page = answer.expect("events").into_inner();
-        all.extend(page.events);
-        if page.next_page_token.is_empty() {
-            all.reverse();
-            return all;
-        }
-        request.page_token = page.next_page_token;
-    }
 }
 
 async fn a_watcher_is_told_each_event_once_and_in_order(database: TestDatabase) {
@@ -298,7 +273,7 @@ async fn a_watcher_that_does_not_read_is_ended_and_can_go_on(database: TestDatab
         .await
         .expect("a stream");
     let (rest, _) = until_caught_up(&mut again).await;
-    let all = listed_all(&client).await;
+    let all = listed(&client).await;
     let known = all.iter().position(|event| event.revision == last.revision);
     assert_eq!(rest, all[known.expect("it is listed") + 1..]);
 }

@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-use countersign::pb::{
-    self, AuthorizeRequest, IssueTokenRequest, ListTokensRequest, MemberState, WorkspaceState,
-    issue_token_request::Expiry, resource::Owner,
+use countersign::{
+    domain::time::Timestamp,
+    pb::{
+        self, AuthorizeRequest, IssueTokenRequest, ListTokensRequest, MemberState, WorkspaceState,
+        issue_token_request::Expiry, resource::Owner,
+    },
 };
 use tonic::transport::Channel;
 
 use crate::support::{
     call::{Answer, Call, as_caller},
     client::{Client, authorize_request, issue_request},
+    clock,
     database::TestDatabase,
     server::{PLATFORM, TestServer},
 };
@@ -142,10 +146,7 @@ async fn next_page(channel: &Channel, request: impl Into<Call>) -> String {
 
 /// An instant of this many milliseconds since the epoch.
 pub(super) fn instant(millis: i64) -> prost_types::Timestamp {
-    prost_types::Timestamp {
-        seconds: millis.div_euclid(1000),
-        nanos: i32::try_from(millis.rem_euclid(1000) * 1_000_000).expect("below a second"),
-    }
+    clock::instant(Timestamp(millis))
 }
 
 /// A hundred years, the longest lifetime, in seconds.

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use countersign::pb::{
     MemberState, PutMemberRequest, RemoveMemberRequest, RevokeTokensRequest, RotateTokenRequest,
-    SetMemberRoleRequest, SetMemberStateRequest, TokenPolicy, UpdateWorkspaceRequest,
-    rotate_token_request::Expiry,
+    SetMemberRoleRequest, SetMemberStateRequest, TokenPolicy, rotate_token_request::Expiry,
 };
 use tonic::{Response, Status};
 
 use super::{cluster::Known, record::Intent};
 use crate::support::{
-    client::{Client, issue_request, revoke_request, rotate_request},
+    client::{Client, issue_request, policy_request, revoke_request, rotate_request},
     history::subject,
 };
 
@@ -162,17 +161,11 @@ async fn require_expiry(
     workspace_id: &str,
     is_required: bool,
 ) -> Result<String, Status> {
-    let request = UpdateWorkspaceRequest {
-        workspace_id: workspace_id.to_owned(),
-        token_policy: Some(TokenPolicy {
-            require_expiry: is_required,
-            ..Default::default()
-        }),
-        update_mask: Some(prost_types::FieldMask {
-            paths: vec!["token_policy.require_expiry".to_owned()],
-        }),
+    let policy = TokenPolicy {
+        require_expiry: is_required,
         ..Default::default()
     };
+    let request = policy_request(workspace_id, policy, &["token_policy.require_expiry"]);
     let answer = client.directory.clone().update_workspace(request).await;
     Ok(answer?.into_inner().revision)
 }

@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 
 use super::{acme, instant};
 use crate::support::{
-    client::{Client, issue_request},
+    client::{Client, issue_request, list_events},
     database::{TestDatabase, on_both},
     server::{DASHBOARD, PLATFORM},
     status::assert_status,
@@ -41,19 +41,17 @@ async fn page(client: &Client, request: ListEventsRequest) -> Result<Vec<Event>,
     answer.map(|answer| answer.into_inner().events)
 }
 
-/// All that pass, page by page.
-async fn list(client: &Client, mut request: ListEventsRequest) -> Vec<Event> {
-    request.page_size = 3;
-    let mut events = Vec::new();
-    loop {
-        let answer = client.events.clone().list_events(request.clone()).await;
-        let page = answer.expect("a page").into_inner();
-        events.extend(page.events);
-        request.page_token = page.next_page_token;
-        if request.page_token.is_empty() {
-            return events;
-        }
-    }
+/// All that pass, in small pages.
+async fn list(client: &Client, request: ListEventsRequest) -> Vec<Event> {
+    let page_size = 3;
+    list_events(
+        client,
+        ListEventsRequest {
+            page_size,
+            ..request
+        },
+    )
+    .await
 }
 
 async fn each_filter_shows_what_passes_and_all_of_that(database: TestDatabase) {

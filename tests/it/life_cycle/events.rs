@@ -13,7 +13,7 @@ use countersign::pb::{
 
 use super::instant;
 use crate::support::{
-    client::{Client, authorize_request, issue_request},
+    client::{Client, authorize_request, issue_request, list_events},
     database::{TestDatabase, on_both},
     server::{DASHBOARD, PLATFORM, TestServer},
 };
@@ -268,23 +268,14 @@ fn added(role: &str, returned: bool) -> Details {
     })
 }
 
-/// Every event of a workspace, or of all, page by page.
+/// Every event of a workspace, or of all, in pages of this size.
 async fn list(client: &Client, workspace_id: &str, page_size: i32) -> Vec<Event> {
-    let mut request = ListEventsRequest {
+    let request = ListEventsRequest {
         workspace_id: workspace_id.to_owned(),
         page_size,
         ..Default::default()
     };
-    let mut events = Vec::new();
-    loop {
-        let page = client.events.clone().list_events(request.clone()).await;
-        let page = page.expect("a page").into_inner();
-        events.extend(page.events);
-        if page.next_page_token.is_empty() {
-            return events;
-        }
-        request.page_token = page.next_page_token;
-    }
+    list_events(client, request).await
 }
 
 async fn every_step_is_told_once_in_order_with_the_revision_its_call_returned(

@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 
 use super::{acme, ask_own, get, instant, list};
 use crate::support::{
-    client::{Client, issue_request},
+    client::{Client, issue_request, policy_request},
     database::{TestDatabase, on_both},
     status::assert_status,
 };
@@ -25,14 +25,7 @@ fn span(seconds: i64) -> prost_types::Duration {
 }
 
 fn update(policy: TokenPolicy, paths: &[&str]) -> UpdateWorkspaceRequest {
-    UpdateWorkspaceRequest {
-        workspace_id: "acme".to_owned(),
-        token_policy: Some(policy),
-        update_mask: Some(prost_types::FieldMask {
-            paths: paths.iter().map(|&path| path.to_owned()).collect(),
-        }),
-        ..Default::default()
-    }
+    policy_request("acme", policy, paths)
 }
 
 async fn try_update(

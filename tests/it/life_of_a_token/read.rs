@@ -1,6 +1,6 @@
 //! Reading what the service answers into the form in which it can be compared.
 
-use countersign::pb;
+use countersign::{domain::time::Timestamp, pb};
 
 use super::{
     service::Service,
@@ -9,7 +9,10 @@ use super::{
         Workspace,
     },
 };
-use crate::support::server::{DASHBOARD, PLATFORM};
+use crate::support::{
+    clock,
+    server::{DASHBOARD, PLATFORM},
+};
 
 /// What stands for a number that nothing has that is known.
 const NOBODY: usize = usize::MAX;
@@ -201,21 +204,11 @@ fn span_millis(span: &prost_types::Duration) -> Millis {
     span.seconds * 1000 + Millis::from(span.nanos) / 1_000_000
 }
 
-/// Millions, for what has nanoseconds.
-fn nanos(millis: Millis) -> i32 {
-    i32::try_from(millis.rem_euclid(1000)).expect("less than a thousand") * 1_000_000
-}
-
 pub(super) fn instant(at: Millis) -> prost_types::Timestamp {
-    prost_types::Timestamp {
-        seconds: at.div_euclid(1000),
-        nanos: nanos(at),
-    }
+    clock::instant(Timestamp(at))
 }
 
 pub(super) fn span(millis: Millis) -> prost_types::Duration {
-    prost_types::Duration {
-        seconds: millis / 1000,
-        nanos: nanos(millis),
-    }
+    let prost_types::Timestamp { seconds, nanos } = instant(millis);
+    prost_types::Duration { seconds, nanos }
 }

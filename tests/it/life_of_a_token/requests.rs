@@ -13,7 +13,7 @@ use super::{
         Ask, By, Context, Expiry, Issue, List, Owner, PARTS, Part, Rotate, Secret, Target, Update,
     },
 };
-use crate::support::call::unknown_secret;
+use crate::support::{call::unknown_secret, client::policy_request};
 
 impl Service {
     pub(super) fn workspace_id(&self, number: usize) -> String {
@@ -127,22 +127,18 @@ impl Service {
                 Part::MaxLiveTokens => "token_policy.max_live_tokens_per_member",
             })),
         }
+        let policy = pb::TokenPolicy {
+            require_expiry: update.policy.require_expiry,
+            max_lifetime: update.policy.max_lifetime.map(span),
+            default_lifetime: update.policy.default_lifetime.map(span),
+            max_live_tokens_per_member: update.policy.max_live_tokens,
+            ..Default::default()
+        };
         UpdateWorkspaceRequest {
-            workspace_id: self.workspace_id(update.workspace),
             name: update.name.clone().unwrap_or_default(),
             state: update.state.map_or(0, Into::into),
-            token_policy: Some(pb::TokenPolicy {
-                require_expiry: update.policy.require_expiry,
-                max_lifetime: update.policy.max_lifetime.map(span),
-                default_lifetime: update.policy.default_lifetime.map(span),
-                max_live_tokens_per_member: update.policy.max_live_tokens,
-                ..Default::default()
-            }),
-            update_mask: Some(prost_types::FieldMask {
-                paths: paths.into_iter().map(str::to_owned).collect(),
-            }),
             validate_only: update.validate_only,
-            ..Default::default()
+            ..policy_request(&self.workspace_id(update.workspace), policy, &paths)
         }
     }
 

@@ -1,7 +1,5 @@
 //! The service as one that takes steps: each is sent as the request that it stands for.
 
-use std::time::{Duration, Instant};
-
 use countersign::{
     domain::time::Timestamp,
     pb::{
@@ -12,7 +10,7 @@ use countersign::{
         get_token_request::Target as GetTarget, revoke_token_request::Target as RevokeTarget,
     },
 };
-use tonic::{Response, Status};
+use tonic::Status;
 use tonic_types::StatusExt;
 
 use super::{
@@ -20,13 +18,10 @@ use super::{
     steps::{Answer, Ask, Caller, Key, Step},
 };
 use crate::support::{
-    client::{Client, is_for_now},
+    client::{Client, again_for_now},
     clock::TestClock,
     server::{BOOKINGS, DASHBOARD, PLATFORM, TestServer},
 };
-
-/// How long to ask for what cannot be done now.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A service, and what is known of what it told.
 pub(super) struct Service {
@@ -40,22 +35,15 @@ pub(super) struct Service {
     pub(super) tokens: Vec<(String, String)>,
 }
 
-/// Asks, again while it is told to come again.
-async fn ask<A>(call: impl AsyncFn() -> Result<Response<A>, Status>) -> Result<A, Status> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match call().await {
-            Err(status) if is_for_now(&status) && Instant::now() < deadline => {}
-            answer => return answer.map(Response::into_inner),
-        }
-    }
-}
-
 /// Sends a request with one of the generated clients.
 macro_rules! ask {
     ($client:expr, $method:ident, $request:expr) => {{
         let (client, request) = ($client.clone(), $request);
-        ask(async || client.clone().$method(request.clone()).await).await?
+        let call = || {
+            let (mut client, request) = (client.clone(), request.clone());
+            async move { client.$method(request).await }
+        };
+        again_for_now(call).await?
     }};
 }
 

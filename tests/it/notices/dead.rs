@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use countersign::{
     domain::time::Timestamp,
-    pb::{
-        MemberState, RevokeTokensRequest, RotateTokenRequest, TokenPolicy, UpdateWorkspaceRequest,
-    },
+    pb::{MemberState, RevokeTokensRequest, RotateTokenRequest, TokenPolicy},
 };
 
 use super::{DAY, MILLISECOND, acme, before, issue, swept, told};
 use crate::support::{
-    client::{Client, rotate_request},
+    client::{Client, policy_request, rotate_request},
     clock::TestClock,
     database::{TestDatabase, on_both},
 };
@@ -37,17 +35,11 @@ async fn revoke_all(client: &Client, workspace_id: &str, member_id: &str) {
 
 async fn set_max_lifetime(client: &Client, lifetime: Option<Duration>) {
     let lifetime = lifetime.map(|span| prost_types::Duration::try_from(span).expect("in range"));
-    let request = UpdateWorkspaceRequest {
-        workspace_id: "under-policy".to_owned(),
-        token_policy: Some(TokenPolicy {
-            max_lifetime: lifetime,
-            ..Default::default()
-        }),
-        update_mask: Some(prost_types::FieldMask {
-            paths: vec!["token_policy.max_lifetime".to_owned()],
-        }),
+    let policy = TokenPolicy {
+        max_lifetime: lifetime,
         ..Default::default()
     };
+    let request = policy_request("under-policy", policy, &["token_policy.max_lifetime"]);
     let updated = client.directory.clone().update_workspace(request).await;
     updated.expect("the policy changes");
 }

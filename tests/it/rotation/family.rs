@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use countersign::pb::{
-    DenyReason, Event, TokenPolicy, TokenState, UpdateWorkspaceRequest, event::Details,
-};
+use countersign::pb::{DenyReason, Event, TokenPolicy, TokenState, event::Details};
 
-use super::{WEEK, acme, events, get, issue, overlapping, refusal, rotate_request, rotated};
+use super::{
+    WEEK, acme, events, get, issue, overlapping, refusal, rotate_request, rotated, set_policy,
+};
 use crate::support::{
     client::Client,
     database::{TestDatabase, on_both},
@@ -16,20 +16,6 @@ use crate::support::{
 
 const EXPIRED: Option<DenyReason> = Some(DenyReason::ExpiredToken);
 const REVOKED: Option<DenyReason> = Some(DenyReason::RevokedToken);
-
-async fn set(client: &Client, policy: TokenPolicy) {
-    let request = UpdateWorkspaceRequest {
-        workspace_id: "acme".to_owned(),
-        token_policy: Some(policy),
-        update_mask: Some(prost_types::FieldMask {
-            paths: vec!["token_policy".to_owned()],
-        }),
-        ..Default::default()
-    };
-    let answer = client.directory.clone().update_workspace(request).await;
-    let told = answer.expect("it is changed").into_inner().workspace;
-    assert_eq!(told.and_then(|told| told.token_policy), Some(policy));
-}
 
 /// Rotates a token again and again, with these overlaps: the ids and secrets, the first token's first.
 async fn line(client: &Client, name: &str, overlaps: &[Duration]) -> Vec<(String, String)> {
@@ -70,7 +56,7 @@ async fn what_lives_of_the_family_is_revoked_and_nothing_else(database: TestData
         revoke_family_on_reuse: true,
         ..Default::default()
     };
-    set(&platform, policy).await;
+    set_policy(&platform, policy).await;
     let none = Duration::ZERO;
     let line = line(&platform, "deploy", &[WEEK, none, none, none, WEEK]).await;
     let (other_id, other) = issue(&platform, "other", None).await;
@@ -124,11 +110,11 @@ async fn a_policy_that_ended_one_of_the_family_may_be_loosened_so_it_is_revoked(
         revoke_family_on_reuse: true,
         ..Default::default()
     };
-    set(&platform, policy).await;
+    set_policy(&platform, policy).await;
     assert_eq!(refusal(&platform, &successor.1).await, EXPIRED);
     assert_eq!(refusal(&platform, &reused.1).await, EXPIRED);
     assert_eq!(since_reuse(&platform, &reused.0).await.len(), 2);
-    set(&platform, TokenPolicy::default()).await;
+    set_policy(&platform, TokenPolicy::default()).await;
     assert_eq!(refusal(&platform, &successor.1).await, REVOKED);
 }
 

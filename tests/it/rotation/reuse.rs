@@ -124,14 +124,10 @@ async fn a_decision_that_is_told_of_takes_no_statement_of_its_own(database: Test
     // Known and expired: the token is not looked up, it is only told of.
     assert_eq!(refusal(&platform, &secret).await, EXPIRED);
     told(&platform, 1).await;
-    let lookups = |statements: Vec<String>| {
-        let is_lookup = |sql: &String| sql.contains("feed_head") && sql.contains("\"token\"");
-        statements.into_iter().filter(is_lookup).count()
-    };
-    assert_eq!(lookups(statements.take()), 0);
+    assert_eq!(statements.take_lookups(), 0);
     // That was a change of the token, so it is read once more, and then no more.
     assert_eq!(refusal(&platform, &secret).await, EXPIRED);
-    assert_eq!(lookups(statements.take()), 1);
+    assert_eq!(statements.take_lookups(), 1);
     assert_eq!(refusal(&platform, &secret).await, EXPIRED);
     assert_eq!(statements.take(), [""; 0]);
 }

@@ -2,36 +2,19 @@
 
 use std::time::Duration;
 
-use countersign::pb::{
-    DenyReason, RotateTokenRequest, TokenPolicy, UpdateWorkspaceRequest,
-    rotate_token_request::Expiry,
-};
+use countersign::pb::{DenyReason, RotateTokenRequest, TokenPolicy, rotate_token_request::Expiry};
 use tonic::Code;
 
 use super::{
     MILLISECOND, MINUTE, WEEK, acme, get, instant, issue, overlapping, refusal, rotate,
-    rotate_request, rotated, span,
+    rotate_request, rotated, set_policy, span,
 };
 use crate::support::{
-    client::Client,
     database::{TestDatabase, on_both},
     status::assert_status,
 };
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
-
-async fn set(client: &Client, policy: TokenPolicy) {
-    let request = UpdateWorkspaceRequest {
-        workspace_id: "acme".to_owned(),
-        token_policy: Some(policy),
-        update_mask: Some(prost_types::FieldMask {
-            paths: vec!["token_policy".to_owned()],
-        }),
-        ..Default::default()
-    };
-    let answer = client.directory.clone().update_workspace(request).await;
-    answer.expect("it is changed");
-}
 
 async fn a_successor_is_what_the_workspace_asks_for(database: TestDatabase) {
     let (server, platform) = acme(&database).await;
@@ -41,7 +24,7 @@ async fn a_successor_is_what_the_workspace_asks_for(database: TestDatabase) {
         max_lifetime: span(WEEK),
         ..Default::default()
     };
-    set(&platform, policy).await;
+    set_policy(&platform, policy).await;
     let before = database.dump().await;
     let too_long = span(WEEK + MILLISECOND).expect("a span");
     for (expiry, reason) in [
@@ -65,7 +48,7 @@ async fn a_successor_is_what_the_workspace_asks_for(database: TestDatabase) {
         default_lifetime: span(HOUR),
         ..policy
     };
-    set(&platform, policy).await;
+    set_policy(&platform, policy).await;
     let answer = rotated(&platform, overlapping(&id, MINUTE)).await;
     let end = server.clock().now().plus(HOUR);
     let successor = answer.token.expect("a token");
@@ -89,7 +72,7 @@ async fn a_token_that_the_workspace_has_ended_is_not_rotated(database: TestDatab
         max_lifetime: span(MINUTE),
         ..Default::default()
     };
-    set(&platform, policy).await;
+    set_policy(&platform, policy).await;
     let expired = Some(DenyReason::ExpiredToken);
     // One that overlaps is ended as well, though its overlap is not over.
     for secret in [&secret, &old_secret] {
@@ -99,7 +82,7 @@ async fn a_token_that_the_workspace_has_ended_is_not_rotated(database: TestDatab
     let refused = refused.expect_err("it has ended");
     assert_status(&refused, Code::FailedPrecondition, "TOKEN_EXPIRED", None);
     // Loosened, both are back, and the one can be rotated.
-    set(&platform, TokenPolicy::default()).await;
+    set_policy(&platform, TokenPolicy::default()).await;
     for secret in [&secret, &old_secret] {
         assert_eq!(refusal(&platform, secret).await, None);
     }

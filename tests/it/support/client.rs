@@ -8,21 +8,21 @@ use countersign::pb::{
     DenyReason, Event, GetTokenRequest, IssueTokenRequest, IssueTokenResponse, ListEventsRequest,
     Member, MemberState, Outcome, PutMemberRequest, RemoveMemberRequest, Resource,
     RevokeTokenRequest, RotateTokenRequest, SetMemberRoleRequest, SetMemberStateRequest, Token,
-    UpdateWorkspaceRequest, Workspace, WorkspaceState,
+    TokenPolicy, UpdateWorkspaceRequest, Workspace, WorkspaceState,
     authorization_service_client::AuthorizationServiceClient,
     directory_service_client::DirectoryServiceClient, event_service_client::EventServiceClient,
     get_token_request::Target as GetTarget, issue_token_request::Expiry, resource::Owner,
     revoke_token_request::Target, token_service_client::TokenServiceClient,
 };
 use tonic::{
-    Code, Request, Status,
+    Code, Request, Response, Status,
     metadata::AsciiMetadataValue,
     service::{Interceptor, interceptor::InterceptedService},
     transport::Channel,
 };
 use tonic_types::StatusExt;
 
-/// How long to ask for a decision that cannot be made.
+/// How long to ask for what cannot be done now.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Where a service key goes.
 const KEY_HEADER: &str = "x-countersign-key";
@@ -206,20 +206,30 @@ impl Client {
         workspace_id: &str,
         owner: Option<Owner>,
     ) -> AuthorizeResponse {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let request = authorize_request(token, action, workspace_id, owner.clone());
-            match self.authorization.clone().authorize(request).await {
-                Ok(response) => return response.into_inner(),
-                Err(status) if is_for_now(&status) && Instant::now() < deadline => {}
-                Err(status) => panic!("there is a decision: {status:?}"),
-            }
+        let request = authorize_request(token, action, workspace_id, owner);
+        let ask = || {
+            let (mut client, request) = (self.authorization.clone(), request.clone());
+            async move { client.authorize(request).await }
+        };
+        again_for_now(ask).await.expect("there is a decision")
+    }
+}
+
+/// Calls again while it is told that it cannot be done now, and when to ask again.
+pub(crate) async fn again_for_now<A, F>(call: impl Fn() -> F) -> Result<A, Status>
+where
+    F: Future<Output = Result<Response<A>, Status>>,
+{
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match call().await {
+            Err(status) if is_for_now(&status) && Instant::now() < deadline => {}
+            answer => return answer.map(Response::into_inner),
         }
     }
 }
 
-/// Whether it says no more than that it cannot be decided now, and when to ask again.
-pub(crate) fn is_for_now(status: &Status) -> bool {
+fn is_for_now(status: &Status) -> bool {
     let codes = [Code::Unavailable, Code::ResourceExhausted];
     codes.contains(&status.code()) && status.get_error_details().retry_info().is_some()
 }
@@ -243,14 +253,43 @@ pub(crate) async fn refusal(client: &Client, secret: &str) -> Option<DenyReason>
     (decision.outcome() == Outcome::Deny).then(|| decision.reason())
 }
 
-/// The newest 500 events, newest first.
+/// Every event, newest first.
 pub(crate) async fn events(client: &Client) -> Vec<Event> {
     let request = ListEventsRequest {
         page_size: 500,
         ..Default::default()
     };
-    let answer = client.events.clone().list_events(request).await;
-    answer.expect("events").into_inner().events
+    list_events(client, request).await
+}
+
+/// Every event that passes, newest first, page by page.
+pub(crate) async fn list_events(client: &Client, mut request: ListEventsRequest) -> Vec<Event> {
+    let mut events = Vec::new();
+    loop {
+        let page = client.events.clone().list_events(request.clone()).await;
+        let page = page.expect("a page").into_inner();
+        events.extend(page.events);
+        if page.next_page_token.is_empty() {
+            return events;
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+/// To this token policy, as far as these paths of the update mask name it.
+pub(crate) fn policy_request(
+    workspace_id: &str,
+    policy: TokenPolicy,
+    paths: &[&str],
+) -> UpdateWorkspaceRequest {
+    UpdateWorkspaceRequest {
+        workspace_id: workspace_id.to_owned(),
+        token_policy: Some(policy),
+        update_mask: Some(prost_types::FieldMask {
+            paths: paths.iter().map(|&path| path.to_owned()).collect(),
+        }),
+        ..Default::default()
+    }
 }
 
 /// For a token that never expires, or only after `ttl`, with no actor.

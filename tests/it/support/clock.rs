@@ -10,6 +10,14 @@ use std::{
 
 use countersign::domain::time::{Clock, Timestamp};
 
+/// An instant as the wire has it.
+pub(crate) fn instant(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: at.0.div_euclid(1000),
+        nanos: i32::try_from(at.0.rem_euclid(1000)).expect("less than a thousand") * 1_000_000,
+    }
+}
+
 /// Stands still until it is moved, or is the system's. Clones are the same clock.
 #[derive(Clone)]
 pub(crate) struct TestClock(Option<Arc<AtomicI64>>);

@@ -2,11 +2,26 @@
 
 use std::{
     env,
+    ops::Range,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 /// Where a seed to use again is given.
 const SEED: &str = "COUNTERSIGN_TEST_SEED";
+
+/// Where it is said how many runs to make, and from which seed on, of a test that makes a few by itself.
+pub(crate) const SEEDS: &str = "COUNTERSIGN_TEST_SEEDS";
+pub(crate) const FIRST_SEED: &str = "COUNTERSIGN_TEST_FIRST_SEED";
+
+/// The seeds of those runs: so many from 0 on, unless it is said otherwise.
+pub(crate) fn seeds(count: u64) -> Range<u64> {
+    let number = |name: &str, default: u64| {
+        let given = env::var(name).ok();
+        given.map_or(default, |given| given.parse().expect("a number"))
+    };
+    let first = number(FIRST_SEED, 0);
+    first..first + number(SEEDS, count)
+}
 
 /// A sequence of choices (SplitMix64).
 pub(crate) struct Random(u64);

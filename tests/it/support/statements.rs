@@ -16,4 +16,10 @@ impl Statements {
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().expect("the list"))
     }
+
+    /// The same, and how many of them looked a token up.
+    pub(crate) fn take_lookups(&self) -> usize {
+        let is_lookup = |sql: &&String| sql.contains("feed_head") && sql.contains("\"token\"");
+        self.take().iter().filter(is_lookup).count()
+    }
 }

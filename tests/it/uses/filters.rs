@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use countersign::{
     domain::time::Timestamp,
-    pb::{ListTokensRequest, ListTokensResponse, TokenPolicy, TokenState, UpdateWorkspaceRequest},
+    pb::{ListTokensRequest, ListTokensResponse, TokenPolicy, TokenState},
 };
 use tonic::{Code, Status};
 
 use super::{AT_ONCE, issue, populate, setup, until_used, use_now};
 use crate::support::{
-    client::Client,
+    client::{Client, policy_request},
     clock::TestClock,
     database::{TestDatabase, on_both},
     status::assert_status,
@@ -148,14 +148,7 @@ async fn ending_are_those_that_end_before_by_themselves_or_by_policy(database: T
     assert_eq!(ending(in_an_hour, 2).await, ["an hour", "later"]);
 
     let set_policy = async |policy: TokenPolicy, path: &str| {
-        let request = UpdateWorkspaceRequest {
-            workspace_id: "acme".to_owned(),
-            token_policy: Some(policy),
-            update_mask: Some(prost_types::FieldMask {
-                paths: vec![path.to_owned()],
-            }),
-            ..Default::default()
-        };
+        let request = policy_request("acme", policy, &[path]);
         let answer = client.directory.clone().update_workspace(request).await;
         answer.expect("the policy is set");
     };

@@ -11,7 +11,7 @@ use tonic::Code;
 
 use super::{Issued, issue, last_used, populate, present, setup, until_used, use_now};
 use crate::support::{
-    client::{Client, get, issue_request, refusal},
+    client::{Client, get, issue_request, policy_request, refusal, rotate_request},
     clock::TestClock,
     database::{Backend, TestDatabase, on_both},
     server::{PLATFORM, Setup},
@@ -30,17 +30,13 @@ async fn update(
     validate_only: bool,
 ) -> UpdateWorkspaceResponse {
     let idle_limit = limit.map(|limit| limit.try_into().expect("in range"));
-    let request = UpdateWorkspaceRequest {
-        workspace_id: "acme".to_owned(),
-        token_policy: Some(TokenPolicy {
-            idle_limit,
-            ..Default::default()
-        }),
-        update_mask: Some(prost_types::FieldMask {
-            paths: vec!["token_policy.idle_limit".to_owned()],
-        }),
-        validate_only,
+    let policy = TokenPolicy {
+        idle_limit,
         ..Default::default()
+    };
+    let request = UpdateWorkspaceRequest {
+        validate_only,
+        ..policy_request("acme", policy, &["token_policy.idle_limit"])
     };
     let answer = client.directory.clone().update_workspace(request).await;
     let answer = answer.expect("it is changed").into_inner();
@@ -87,7 +83,7 @@ async fn what_goes_unused_is_expired_to_the_millisecond_and_back_when_loosened(
     let taken = client.tokens.clone().issue_token(again).await;
     let taken = taken.expect_err("the name is taken");
     assert_status(&taken, Code::AlreadyExists, "TOKEN_NAME_TAKEN", None);
-    let rotate = crate::support::client::rotate_request(&unused.token_id);
+    let rotate = rotate_request(&unused.token_id);
     let refused = client.tokens.clone().rotate_token(rotate).await;
     let refused = refused.expect_err("it has ended");
     assert_status(&refused, Code::FailedPrecondition, "TOKEN_EXPIRED", None);
@@ -142,19 +138,15 @@ async fn who_presents_an_idle_token_does_not_keep_the_database_busy(database: Te
     );
     clock.advance(DAY);
     statements.take();
-    let lookups = |statements: Vec<String>| {
-        let is_lookup = |sql: &String| sql.contains("feed_head") && sql.contains("\"token\"");
-        statements.into_iter().filter(is_lookup).count()
-    };
     for _ in 0..20 {
         assert_eq!(refusal(&client, &secret).await, EXPIRED);
     }
-    assert_eq!(lookups(statements.take()), 1);
+    assert_eq!(statements.take_lookups(), 1);
     clock.advance(Duration::from_secs(6));
     for _ in 0..20 {
         assert_eq!(refusal(&client, &secret).await, EXPIRED);
     }
-    assert_eq!(lookups(statements.take()), 1);
+    assert_eq!(statements.take_lookups(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
