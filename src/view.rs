@@ -10,6 +10,7 @@ mod follower;
 mod guard;
 mod key;
 mod memory;
+mod places;
 mod rekeys;
 mod revisions;
 mod settings;
@@ -27,9 +28,10 @@ use tokio::{
 use self::{
     age::BootTime,
     counters::Counters,
-    fills::{Asker, Fills, Sought, Wanted},
+    fills::{Fills, Sought, Wanted},
     follower::{Followed, Follower},
     memory::{Gathered, Memory},
+    places::Asker,
 };
 use crate::{
     domain::{

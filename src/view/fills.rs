@@ -1,5 +1,4 @@
-//! Reading what the view lacks: each thing once at a time however many ask, over a few connections of their own, and so
-//! that nobody's flood keeps the others waiting.
+//! Reading what the view lacks: each thing once at a time however many ask, over a few connections of their own.
 
 use std::{
     collections::HashMap,
@@ -11,11 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch},
-    task::JoinSet,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tracing::Instrument;
 
 use super::{
@@ -25,26 +20,19 @@ use super::{
     guard::ReadAt,
     key::{BuildKeyHasher, Key},
     memory::{Admission, Era, Gathered, Memory},
+    places::{Asker, Places},
     rekeys::Rekeys,
 };
 use crate::{
     domain::{
         decide::Presented,
         error::Error,
-        ids::{CallerName, RevisionName},
-        limiter::Limiter,
+        ids::RevisionName,
         pepper::{Digest, Rekey},
         time::Clock,
     },
     store::{Line, Presentation},
 };
-
-/// How many secrets may be looked up or wait for it, of one caller's. Past it the database is further behind than anyone
-/// would wait.
-const MAX_FLIGHTS: usize = 1024;
-/// How many unknown secrets, or revisions, a caller may present in a second before its lookups queue in a lane of their
-/// own.
-const UNKNOWN_PER_SECOND: u32 = 50;
 
 /// Rows as they were read.
 pub(super) struct Fill {
@@ -54,6 +42,13 @@ pub(super) struct Fill {
 
 type Outcome = Result<Arc<Fill>, Error>;
 type Flight = watch::Receiver<Option<Outcome>>;
+
+/// Who began a flight: it has that one's time and places.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Own,
+    Anothers,
+}
 
 /// Whose lookup it is, and of what.
 pub(super) struct Wanted<'a> {
@@ -86,27 +81,6 @@ impl Hash for Sought {
     }
 }
 
-/// Who asks, and since when it waits.
-#[derive(Clone, Copy)]
-pub(super) struct Asker<'a> {
-    pub(super) caller: &'a CallerName,
-    /// When its call began, or when the view was young enough for it.
-    pub(super) began: Instant,
-}
-
-/// What one caller may take of what all have.
-struct Share {
-    flights: Arc<Semaphore>,
-    /// To queue for a connection. As many as could all run at once, so that nobody else's turn is far behind them.
-    turns: Arc<Semaphore>,
-}
-
-/// A connection may be used for as long as this is held.
-struct Turn<'a> {
-    _own: OwnedSemaphorePermit,
-    _lane: SemaphorePermit<'a>,
-}
-
 pub(super) struct Fills {
     memory: Arc<Memory>,
     followed: Arc<Followed>,
@@ -117,16 +91,8 @@ pub(super) struct Fills {
     new_line: Box<dyn Fn() -> Line + Send + Sync>,
     is_closed: AtomicBool,
     connections: usize,
-    /// As many as there are connections, less one for the slow lane.
-    lane: Semaphore,
-    /// For callers that present many unknown secrets.
-    slow_lane: Semaphore,
-    /// As many as callers are configured.
-    shares: Mutex<HashMap<CallerName, Share>>,
-    unknown: Limiter<CallerName>,
     clock: Clock,
-    /// How long after a call began its lookup still waits for its turn.
-    turn: Duration,
+    places: Places,
     /// How long the database may take.
     patience: Duration,
     counters: Arc<Counters>,
@@ -156,12 +122,8 @@ impl Fills {
             new_line: Box::new(new_line),
             is_closed: AtomicBool::new(false),
             connections,
-            lane: Semaphore::new(connections - 1),
-            slow_lane: Semaphore::new(1),
-            shares: Mutex::default(),
-            unknown: Limiter::new(UNKNOWN_PER_SECOND),
+            places: Places::new(connections, turn, clock.clone(), Arc::clone(&counters)),
             clock,
-            turn,
             patience,
             counters,
         }
@@ -187,12 +149,18 @@ impl Fills {
         wanted: Wanted<'_>,
     ) -> Result<Option<Gathered>, Error> {
         let sought = wanted.sought;
-        let Some(mut flight) = self.flight(wanted)? else {
+        let Some((flight, whose)) = self.flight(&wanted)? else {
             return Ok(None);
         };
-        let landed = flight.wait_for(Option::is_some).await;
-        let outcome = landed.ok().and_then(|outcome| outcome.clone());
-        let fill = outcome.unwrap_or(Err(Error::Unavailable))?;
+        let mut outcome = landed(flight).await;
+        // It set off before, and may have been short of time, or of places, that this one has.
+        if outcome.is_err() && whose == Whose::Anothers && self.places.has_time(wanted.asker) {
+            let Some((flight, _)) = self.flight(&wanted)? else {
+                return Ok(None);
+            };
+            outcome = landed(flight).await;
+        }
+        let fill = outcome?;
         // Judged by each who has it: who joined late may have come after a change.
         let admitted = self.admit(sought, &fill).await;
         if admitted.is_none() {
@@ -201,26 +169,28 @@ impl Fills {
         Ok(admitted)
     }
 
-    fn flight(self: &Arc<Self>, wanted: Wanted<'_>) -> Result<Option<Flight>, Error> {
+    /// None: it is in memory meanwhile.
+    fn flight(self: &Arc<Self>, wanted: &Wanted<'_>) -> Result<Option<(Flight, Whose)>, Error> {
         let Wanted {
             sought,
-            digests,
+            ref digests,
             active_pepper,
             asker: Asker { caller, began },
-        } = wanted;
+        } = *wanted;
         let mut flights = lock(&self.flights);
         if let Some(flight) = flights.get(&sought) {
-            return Ok(Some(flight.clone()));
+            return Ok(Some((flight.clone(), Whose::Anothers)));
         }
         // One may have landed since memory was asked.
         if self.memory.gather(&sought.key).is_some() {
             return Ok(None);
         }
-        let place = self.place(caller)?;
+        let place = self.places.place(caller)?;
         let (land, flight) = watch::channel(None);
         flights.insert(sought, flight.clone());
         drop(flights);
         let (fills, caller) = (Arc::clone(self), caller.clone());
+        let digests = digests.clone();
         let active_pepper = active_pepper.to_owned();
         // A task of its own: who asked first may give up, and the others still wait.
         let fly = async move {
@@ -240,7 +210,7 @@ impl Fills {
             land.send_replace(Some(outcome));
         };
         tokio::spawn(fly.in_current_span());
-        Ok(Some(flight))
+        Ok(Some((flight, Whose::Own)))
     }
 
     /// Remembers what a token should be stored as that is stored under another pepper than the active one.
@@ -271,7 +241,7 @@ impl Fills {
     }
 
     async fn read(&self, digests: &[Digest], asker: Asker<'_>) -> Outcome {
-        let _turn = self.turn(asker).await?;
+        let _turn = self.places.turn(asker).await?;
         let caller = asker.caller;
         let epoch = self.memory.epoch();
         let mut line = self.line();
@@ -287,7 +257,7 @@ impl Fills {
             Presented::Known(_) => self.counters.fills_known.count(),
             Presented::Unknown | Presented::Malformed => {
                 self.counters.fills_unknown.count();
-                self.charge(caller);
+                self.places.charge(caller);
             }
         }
         let head = presentation.revision;
@@ -299,64 +269,16 @@ impl Fills {
 
     /// Whether a change with this name is in the database. One that is not counts as an unknown secret does.
     pub(super) async fn knows(&self, name: RevisionName, asker: Asker<'_>) -> Result<bool, Error> {
-        let _place = self.place(asker.caller)?;
-        let _turn = self.turn(asker).await?;
+        let _place = self.places.place(asker.caller)?;
+        let _turn = self.places.turn(asker).await?;
         let mut line = self.line();
         let answer = line.knows(name, self.patience).await;
         self.put_back(line).await;
         let is_known = answer.map_err(Error::from)?;
         if !is_known {
-            self.charge(asker.caller);
+            self.places.charge(asker.caller);
         }
         Ok(is_known)
-    }
-
-    fn charge(&self, caller: &CallerName) {
-        self.unknown.admit(caller.clone(), self.clock.now()).ok();
-    }
-
-    /// One of those that a caller may have look up things or wait for it.
-    fn place(&self, caller: &CallerName) -> Result<OwnedSemaphorePermit, Error> {
-        let places = self.with_share(caller, |share| Arc::clone(&share.flights));
-        places.try_acquire_owned().map_err(|_| self.overloaded())
-    }
-
-    async fn turn(&self, asker: Asker<'_>) -> Result<Turn<'_>, Error> {
-        let Asker { caller, began } = asker;
-        let turns = self.with_share(caller, |share| Arc::clone(&share.turns));
-        let turn = async {
-            let own = turns.acquire_owned().await.ok()?;
-            // Now, that the outcomes of its turns before are known.
-            let lane = match self.unknown.is_spent(caller, self.clock.now()) {
-                true => &self.slow_lane,
-                false => &self.lane,
-            };
-            Some(Turn {
-                _own: own,
-                _lane: lane.acquire().await.ok()?,
-            })
-        };
-        match timeout_at(began + self.turn, turn).await {
-            Ok(turn) => turn.ok_or(Error::Unavailable),
-            Err(_) => Err(self.overloaded()),
-        }
-    }
-
-    fn with_share<T>(&self, caller: &CallerName, take: impl FnOnce(&Share) -> T) -> T {
-        let mut shares = lock(&self.shares);
-        if let Some(share) = shares.get(caller) {
-            return take(share);
-        }
-        let share = shares.entry(caller.clone()).or_insert(Share {
-            flights: Arc::new(Semaphore::new(MAX_FLIGHTS)),
-            turns: Arc::new(Semaphore::new(self.connections - 1)),
-        });
-        take(share)
-    }
-
-    fn overloaded(&self) -> Error {
-        self.counters.refused_overloaded.count();
-        Error::Overloaded { limit: MAX_FLIGHTS }
     }
 
     fn line(&self) -> Line {
@@ -377,6 +299,12 @@ impl Fills {
             line.close().await;
         }
     }
+}
+
+async fn landed(mut flight: Flight) -> Outcome {
+    let landed = flight.wait_for(Option::is_some).await;
+    let outcome = landed.ok().and_then(|outcome| outcome.clone());
+    outcome.unwrap_or(Err(Error::Unavailable))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,6 +1,6 @@
 //! Whether the view has come as far as a caller has.
 
-use super::{View, age::BootTime, fills::Asker};
+use super::{View, age::BootTime, places::Asker};
 use crate::domain::{error::Error, ids::RevisionName};
 
 /// How many revisions that callers name are remembered as known.

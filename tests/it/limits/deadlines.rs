@@ -186,3 +186,35 @@ async fn a_database_that_hangs_ends_calls_in_time_and_is_forgotten_when_it_goes_
     }
     client.issue("acme", "max", "phone", None).await;
 }
+
+/// Lookups of one token share what is read. Who comes when that has hardly any time left is not failed with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joins_a_lookup_late_has_its_own_time() {
+    let Some(database) = TestDatabase::create(Backend::Postgres).await else {
+        return;
+    };
+    let deadline = Duration::from_secs(5);
+    let calls = CallLimits {
+        decision_deadline: deadline,
+        ..CallLimits::default()
+    };
+    let (server, secret, held) = with_locked_tokens(&database, calls).await;
+    let client = server.client(PLATFORM);
+    let ask = || {
+        let request = authorize_request(&secret, "bookings.read", "", Some(Owner::Bearer(true)));
+        let mut authorization = client.authorization.clone();
+        tokio::spawn(async move { authorization.authorize(request).await })
+    };
+    let first = ask();
+    // The first waits for four fifths of its deadline.
+    tokio::time::sleep(deadline * 3 / 5).await;
+    let second = ask();
+    let status = first.await.expect("no panic");
+    let status = status.expect_err("it cannot be decided");
+    assert_status(&status, Code::Unavailable, "UNAVAILABLE", None);
+    assert!(!second.is_finished(), "it ended with the first");
+    held.rollback().await.expect("the table is free");
+    let answer = second.await.expect("no panic").expect("it is decided");
+    let decision = answer.into_inner().decision.expect("a decision");
+    assert_eq!(decision.outcome(), Outcome::Allow);
+}

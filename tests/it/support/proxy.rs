@@ -42,6 +42,7 @@ pub(crate) struct Proxy {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
     connections: Arc<AtomicU64>,
+    unheard: Arc<AtomicU64>,
 }
 
 impl Proxy {
@@ -52,17 +53,26 @@ impl Proxy {
         let address = listener.local_addr().expect("a bound port");
         let (mode, modes) = watch::channel(mode);
         let connections = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&connections);
+        let unheard = Arc::new(AtomicU64::new(0));
+        let counted = (Arc::clone(&connections), Arc::clone(&unheard));
         tokio::spawn(async move {
+            let (connections, unheard) = counted;
             while let Ok((client, _)) = listener.accept().await {
-                let connection = counted.fetch_add(1, Ordering::SeqCst) + 1;
-                tokio::spawn(relay(client, upstream, modes.clone(), connection));
+                let number = connections.fetch_add(1, Ordering::SeqCst) + 1;
+                let modes = modes.clone();
+                let connection = Connection {
+                    number,
+                    modes,
+                    unheard: Arc::clone(&unheard),
+                };
+                tokio::spawn(relay(client, upstream, connection));
             }
         });
         Self {
             address,
             mode,
             connections,
+            unheard,
         }
     }
 
@@ -81,6 +91,11 @@ impl Proxy {
         self.set(Mode::Silent(self.connections.load(Ordering::SeqCst)));
     }
 
+    /// How often something was sent on a silent one.
+    pub(crate) fn unheard(&self) -> u64 {
+        self.unheard.load(Ordering::SeqCst)
+    }
+
     /// The same where they are in this mode now. False: they are not.
     pub(crate) fn set_if(&self, now: Mode, mode: Mode) -> bool {
         self.mode.send_if_modified(|current| {
@@ -93,12 +108,16 @@ impl Proxy {
     }
 }
 
-async fn relay(
-    mut client: TcpStream,
-    upstream: SocketAddr,
-    mut modes: watch::Receiver<Mode>,
-    connection: u64,
-) {
+/// One that was accepted.
+#[derive(Clone)]
+struct Connection {
+    number: u64,
+    modes: watch::Receiver<Mode>,
+    unheard: Arc<AtomicU64>,
+}
+
+async fn relay(mut client: TcpStream, upstream: SocketAddr, connection: Connection) {
+    let mut modes = connection.modes.clone();
     let decided = modes.wait_for(|mode| *mode != Mode::Stall).await;
     let is_served = decided.is_ok_and(|mode| *mode != Mode::Cut);
     if !is_served {
@@ -114,8 +133,8 @@ async fn relay(
     let (from_server, to_server) = server.split();
     // Whichever end goes first, nothing more is asked or answered.
     tokio::select! {
-        () = pump(from_client, to_server, modes.clone(), connection) => {}
-        () = pump(from_server, to_client, modes.clone(), connection) => {}
+        () = pump(from_client, to_server, connection.clone()) => {}
+        () = pump(from_server, to_client, connection.clone()) => {}
         _ = modes.wait_for(|mode| *mode == Mode::Cut) => {}
     }
 }
@@ -124,9 +143,13 @@ async fn relay(
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    mut modes: watch::Receiver<Mode>,
-    connection: u64,
+    connection: Connection,
 ) {
+    let Connection {
+        number,
+        mut modes,
+        unheard,
+    } = connection;
     let mut chunk = [0; CHUNK];
     // How many bytes went since it was said that there is an end to them.
     let mut counted = 0;
@@ -144,9 +167,12 @@ async fn pump(
         };
         let mut is_last = false;
         match mode {
-            Mode::Silent(last) if connection <= last => std::future::pending().await,
+            Mode::Silent(last) if number <= last => {
+                unheard.fetch_add(1, Ordering::SeqCst);
+                std::future::pending().await
+            }
             Mode::Delay(delay) => sleep(delay).await,
-            Mode::Uneven(delay, which) if is_slow(connection, which) => sleep(delay).await,
+            Mode::Uneven(delay, which) if is_slow(number, which) => sleep(delay).await,
             Mode::CutAfter(limit) if counted > limit => {
                 length = length.saturating_sub(counted - limit);
                 is_last = true;
