@@ -12,6 +12,7 @@ mod bad_input;
 mod batches;
 mod bulk_revocation;
 mod callers;
+mod chart;
 mod cli;
 mod concurrency;
 mod consistency;
