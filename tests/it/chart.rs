@@ -7,6 +7,7 @@ mod configuration;
 mod metrics;
 mod migration;
 mod objects;
+mod played;
 mod reference;
 mod refused;
 mod refused_cases;

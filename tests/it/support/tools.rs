@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -43,6 +44,18 @@ pub(crate) fn require_pgbouncer() -> Option<PathBuf> {
         true => Some(installed.to_owned()),
         false => require_tool("pgbouncer"),
     }
+}
+
+/// Whether pods can be played here, by podman from an image of buildah's. Said, where they cannot and need not.
+pub(crate) fn require_podman() -> bool {
+    if require_tool("buildah").is_none() || require_tool("podman").is_none() {
+        return false;
+    }
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0);
+    if !is_root {
+        skip("podman", "podman is tried by root only");
+    }
+    is_root
 }
 
 fn newest_postgres(versions: &Path) -> Option<PathBuf> {
