@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use super::{CHART, EXAMPLES, Helm, Objects, chart_file, example_file};
+use super::{CHART, EXAMPLES, Helm, NAMESPACE, Objects, RELEASE, chart_file, example_file};
 use crate::support::tools;
 
 /// Kinds of which Kubernetes itself has no schema: they come with an operator.
@@ -125,4 +125,32 @@ fn told(output: &Output) -> String {
     let told = [&output.stdout, &output.stderr];
     told.map(|bytes| String::from_utf8_lossy(bytes).into_owned())
         .concat()
+}
+
+#[test]
+fn the_notes_of_an_install_say_how_to_reach_it() {
+    let Some(helm) = Helm::newest() else {
+        return;
+    };
+    for (example, expected) in [
+        (
+            "embedded",
+            "rel-countersign.prod.svc:50051 in plain text: the network is trusted",
+        ),
+        (
+            "everything",
+            "rel-sentry.prod.svc:443 by TLS, whose certificate must have that name",
+        ),
+    ] {
+        let file = example_file(example);
+        let file = file.to_str().expect("a path of text");
+        let place = ["install", RELEASE, CHART, "--namespace", NAMESPACE];
+        let arguments = [&place[..], &["--dry-run=client", "--values", file]].concat();
+        let output = helm.run(&arguments);
+        let said = told(&output);
+        assert!(output.status.success(), "{said}");
+        let (_, notes) = said.split_once("NOTES:").expect("notes");
+        assert!(notes.contains(expected), "{notes}");
+        assert!(notes.contains("bookings (authorize)"), "{notes}");
+    }
 }
