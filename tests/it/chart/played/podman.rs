@@ -13,13 +13,15 @@ use tempfile::TempDir;
 pub(super) const IMAGE: &str = "localhost/countersign:test";
 const BASE: &str = "localhost/base:test";
 
-/// Limits are those of this process's: podman would raise them, which not everybody may.
+/// Limits are those of this process's: podman would raise them, which not everybody may. Its locks are files, beside the rest,
+/// and not memory that all podmans of the machine share.
 const SETTINGS: &str = r#"
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+lock_type = "file"
 "#;
 
 pub(super) struct Podman {
@@ -32,7 +34,8 @@ impl Podman {
         let podman = Self {
             folder: tempfile::tempdir().expect("a temporary folder"),
         };
-        fs::write(podman.path("containers.conf"), SETTINGS).expect("it is written");
+        let settings = format!("{SETTINGS}tmp_dir = {:?}\n", podman.path("tmp"));
+        fs::write(podman.path("containers.conf"), settings).expect("it is written");
         let context = podman.path("context");
         let dist = Path::new(&context).join("dist");
         fs::create_dir_all(&dist).expect("it is made");
