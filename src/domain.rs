@@ -23,6 +23,7 @@ pub mod request;
 pub mod scope;
 pub mod secret;
 pub mod share;
+pub mod spiffe;
 pub mod time;
 pub mod token;
 pub mod token_policy;

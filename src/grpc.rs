@@ -11,6 +11,7 @@ mod gate;
 mod guard;
 mod methods;
 mod page;
+mod peer;
 mod reflection;
 mod render;
 mod status;
@@ -23,6 +24,7 @@ pub use direct::DirectLayer;
 pub use gate::Gate;
 pub use guard::{CallLimits, GuardLayer};
 pub use methods::methods;
+pub use peer::Peer;
 pub use reflection::reflection;
 
 use crate::{

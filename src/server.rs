@@ -1,5 +1,7 @@
 //! Where everything meets: `serve` takes bound listeners, a configuration and a shutdown, and returns when all is drained.
 
+mod certificate;
+mod handshake;
 mod incoming;
 mod limits;
 mod reload;
@@ -17,7 +19,7 @@ use tonic::{service::Routes, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::layer::util::{Identity, Stack};
 
-use self::reload::Reloader;
+use self::{handshake::Handshakes, reload::Reloader};
 pub use self::{limits::Limits, reload::Reload};
 use crate::{
     config::Config,
@@ -96,6 +98,7 @@ pub async fn serve_from(
     let (reload_settings, fixed) = reload::split(config);
     let gate = gate(reload_settings.callers, inputs.clock.clone(), &telemetry);
     let tls = Arc::new(ArcSwapOption::from_pointee(reload_settings.tls));
+    let handshakes = Handshakes::new(&inputs.limits, inputs.clock.clone(), &telemetry);
     let settings = view_settings(&fixed, &inputs.limits);
     let view = View::new(&store, &settings, &inputs.clock)?;
     if settings.url.backend() == Backend::Sqlite {
@@ -127,7 +130,8 @@ pub async fn serve_from(
     let (drained, mut has_drained) = watch::channel(false);
     let limits = inputs.limits.with_jitter();
     let shared_tls = Arc::clone(&tls);
-    let connections = incoming::accept(inputs.grpc, shared_tls, &limits, has_drained.clone());
+    let tls_of_new = (shared_tls, handshakes);
+    let connections = incoming::accept(inputs.grpc, tls_of_new, &limits, has_drained.clone());
     let (readiness, watched) = (telemetry.clone(), service.clone());
     beside.spawn(service.clone().keep_uses(limits.use_interval));
     let used = service.clone();

@@ -24,7 +24,7 @@ use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 pub use self::{
     http::MetricsServer,
     log::LogError,
-    metrics::{DatabaseSample, PoolSample, ViewSample},
+    metrics::{DatabaseSample, HandshakeFailure, PoolSample, ViewSample},
     rpc::{RpcLayer, RpcService, WatchedBody},
 };
 use self::{log::LogHandle, metrics::Metrics, trace::Traces};
@@ -157,6 +157,11 @@ impl Telemetry {
     /// Counts a caller that did not show who it is.
     pub fn count_authentication_failure(&self, error: &Error) {
         self.0.metrics.count_authentication_failure(error.reason());
+    }
+
+    /// Counts a TLS handshake that failed.
+    pub fn count_handshake_failure(&self, failure: HandshakeFailure) {
+        self.0.metrics.count_handshake_failure(failure);
     }
 
     /// Counts a reload of the configuration, applied or refused.

@@ -1,5 +1,7 @@
 //! `[[callers]]`: the internal services that may use this one. They stand in the file only.
 
+mod credentials;
+
 use std::{collections::HashSet, ops::Range, path::Path, sync::Arc};
 
 use toml::{
@@ -7,13 +9,15 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+use self::credentials::Placed;
 use super::{
     fault::{Fault, Origin, sort_by_line},
     file::Reader,
 };
 use crate::domain::{
-    caller::{ActsFor, Caller, Grant, KeyDigest},
+    caller::{ActsFor, Caller, Grant, KeyDigest, KnownCallers},
     ids::CallerName,
+    spiffe::SpiffeId,
 };
 
 /// What the file says of callers.
@@ -21,8 +25,32 @@ use crate::domain::{
 pub(super) struct CallerTables {
     /// Where the first is, if there is one.
     pub(super) origin: Option<Origin>,
-    pub(super) entries: Vec<(KeyDigest, Arc<Caller>)>,
+    pub(super) entries: Vec<Entry>,
+    /// Where there are SPIFFE IDs.
+    pub(super) spiffe_ids: Vec<Origin>,
     pub(super) faults: Vec<Fault>,
+}
+
+/// A caller, and what it may show.
+pub(super) struct Entry {
+    pub(super) caller: Arc<Caller>,
+    pub(super) digests: Vec<KeyDigest>,
+    pub(super) spiffe_ids: Vec<SpiffeId>,
+}
+
+impl CallerTables {
+    /// The callers, by what they show.
+    pub(super) fn known(self) -> KnownCallers {
+        let mut known = KnownCallers::default();
+        for entry in self.entries {
+            let caller = || Arc::clone(&entry.caller);
+            let digests = entry.digests.into_iter();
+            known.keys.extend(digests.map(|digest| (digest, caller())));
+            let ids = entry.spiffe_ids.into_iter();
+            known.workloads.extend(ids.map(|id| (id, caller())));
+        }
+        known
+    }
 }
 
 /// Reads the value of `callers`.
@@ -35,6 +63,7 @@ pub(super) fn read(path: &Path, text: &str, value: &Spanned<DeValue<'_>>) -> Cal
         },
         names: HashSet::new(),
         entries: Vec::new(),
+        spiffe_ids: Vec::new(),
     };
     let origin = reader.file.origin(&value.span());
     let Some(items) = value.get_ref().as_array() else {
@@ -42,8 +71,8 @@ pub(super) fn read(path: &Path, text: &str, value: &Spanned<DeValue<'_>>) -> Cal
         reader.file.fault("callers", value.span(), message);
         return CallerTables {
             origin: Some(origin),
-            entries: Vec::new(),
             faults: reader.file.faults,
+            ..CallerTables::default()
         };
     };
     for item in items {
@@ -63,6 +92,7 @@ pub(super) fn read(path: &Path, text: &str, value: &Spanned<DeValue<'_>>) -> Cal
             .next()
             .map(|first| reader.file.origin(&first.span())),
         entries: reader.entries,
+        spiffe_ids: reader.spiffe_ids,
         faults: reader.file.faults,
     }
 }
@@ -70,22 +100,30 @@ pub(super) fn read(path: &Path, text: &str, value: &Spanned<DeValue<'_>>) -> Cal
 struct CallerReader<'a> {
     file: Reader<'a>,
     names: HashSet<CallerName>,
-    entries: Vec<(KeyDigest, Arc<Caller>)>,
+    entries: Vec<Entry>,
+    spiffe_ids: Vec<Origin>,
 }
 
 impl CallerReader<'_> {
     fn caller(&mut self, table: &DeTable<'_>, span: Range<usize>) {
         let mut name = None;
-        let mut digests = None;
+        let mut digests = Vec::new();
+        let mut spiffe_ids = Vec::new();
         let mut grants = None;
         let mut acts_for = Some(ActsFor::Members);
         for (key, value) in table {
             match key.get_ref().as_ref() {
                 "name" => name = Some(self.name(value)),
-                "key_digests" => digests = Some(self.digests(value)),
+                "key_digests" => digests = credentials::digests(&mut self.file, value),
+                "spiffe_ids" => {
+                    spiffe_ids = credentials::spiffe_ids(&mut self.file, value);
+                    if !spiffe_ids.is_empty() {
+                        self.spiffe_ids.push(self.file.origin(&value.span()));
+                    }
+                }
                 "grants" => grants = Some(self.grants(value)),
                 "acts_for" => acts_for = self.acts_for(value),
-                kind @ ("spiffe_ids" | "service_accounts") => self.unsupported(kind, value),
+                "service_accounts" => self.unsupported("service_accounts", value),
                 other => {
                     let full = format!("callers.{other}");
                     self.file.fault(&full, key.span(), "there is no such key");
@@ -94,11 +132,6 @@ impl CallerReader<'_> {
         }
         let missing = [
             (name.is_none(), "name", "every caller needs a name"),
-            (
-                digests.is_none(),
-                "key_digests",
-                "every caller needs at least one digest, as printed by `countersign key new`",
-            ),
             (
                 grants.is_none(),
                 "grants",
@@ -109,20 +142,63 @@ impl CallerReader<'_> {
             self.file
                 .fault(&format!("callers.{key}"), span.clone(), *message);
         }
-        let digests = digests.unwrap_or_default();
-        self.refuse_known_digests(&digests);
+        self.require_credential(table, span);
+        self.refuse_known("callers.key_digests", "digest", &digests, |entry| {
+            &entry.digests
+        });
+        self.refuse_known("callers.spiffe_ids", "ID", &spiffe_ids, |entry| {
+            &entry.spiffe_ids
+        });
         let (Some(Some(name)), Some(grants), Some(acts_for)) = (name, grants, acts_for) else {
             return;
         };
-        let caller = Arc::new(Caller {
+        let caller = Caller {
             name,
             grants,
             acts_for,
+        };
+        self.entries.push(Entry {
+            caller: Arc::new(caller),
+            digests: digests.into_iter().map(|(_, digest)| digest).collect(),
+            spiffe_ids: spiffe_ids.into_iter().map(|(_, id)| id).collect(),
         });
-        let entries = digests
-            .into_iter()
-            .map(|(_, digest)| (digest, Arc::clone(&caller)));
-        self.entries.extend(entries);
+    }
+
+    /// Whatever is in the lists that there are is judged elsewhere.
+    fn require_credential(&mut self, table: &DeTable<'_>, span: Range<usize>) {
+        const LISTS: [(&str, &str); 2] = [
+            (
+                "key_digests",
+                "must hold at least one digest, as printed by `countersign key new`, where there are no `spiffe_ids`",
+            ),
+            (
+                "spiffe_ids",
+                "must hold at least one SPIFFE ID where there are no `key_digests`",
+            ),
+        ];
+        let given = LISTS.map(|(key, _)| table.get(key));
+        let is_empty = |value: &Spanned<DeValue<'_>>| {
+            let items = value.get_ref().as_array();
+            items.is_some_and(|items| items.is_empty())
+        };
+        if given.iter().flatten().any(|value| !is_empty(value)) {
+            return;
+        }
+        let empty = LISTS
+            .iter()
+            .zip(given)
+            .find_map(|(list, value)| Some((list, value?)));
+        match empty {
+            Some(((key, message), value)) => {
+                self.file
+                    .fault(&format!("callers.{key}"), value.span(), *message);
+            }
+            None => self.file.fault(
+                "callers.key_digests",
+                span,
+                "every caller needs a digest, as printed by `countersign key new`, or `spiffe_ids`",
+            ),
+        }
     }
 
     fn name(&mut self, value: &Spanned<DeValue<'_>>) -> Option<CallerName> {
@@ -146,42 +222,24 @@ impl CallerReader<'_> {
         }
     }
 
-    fn digests(&mut self, value: &Spanned<DeValue<'_>>) -> Vec<(Range<usize>, KeyDigest)> {
-        const KEY: &str = "callers.key_digests";
-        let items = self.file.strings(KEY, value);
-        if items.as_ref().is_some_and(Vec::is_empty) {
-            let message = "must hold at least one digest, as printed by `countersign key new`";
-            self.file.fault(KEY, value.span(), message);
-        }
-        let mut digests = Vec::new();
-        for (span, text) in items.unwrap_or_default() {
-            match KeyDigest::parse(&text) {
-                Some(digest) => digests.push((span, digest)),
-                // Not shown: whoever mistakes the one for the other has put the key itself here.
-                None => self.file.fault(
-                    KEY,
-                    span,
-                    "must be `blake3:` and 64 hexadecimal digits, as printed by `countersign key new`",
-                ),
-            }
-        }
-        digests
-    }
-
-    fn refuse_known_digests(&mut self, digests: &[(Range<usize>, KeyDigest)]) {
-        for (i, (span, digest)) in digests.iter().enumerate() {
-            let holder = self.entries.iter().find(|(other, _)| other == digest);
+    /// Two callers cannot show the same, and one need not twice.
+    fn refuse_known<T: PartialEq>(
+        &mut self,
+        key: &str,
+        what: &str,
+        items: &[Placed<T>],
+        of: impl Fn(&Entry) -> &Vec<T>,
+    ) {
+        for (i, (span, item)) in items.iter().enumerate() {
+            let holder = self.entries.iter().find(|entry| of(entry).contains(item));
             let message = match holder {
-                Some((_, caller)) => {
-                    format!("caller `{}` has the same digest", caller.name)
-                }
-                None if digests[..i].iter().any(|(_, other)| other == digest) => {
-                    "the digest is there twice".to_owned()
+                Some(entry) => format!("caller `{}` has the same {what}", entry.caller.name),
+                None if items[..i].iter().any(|(_, other)| other == item) => {
+                    format!("the {what} is there twice")
                 }
                 None => continue,
             };
-            self.file
-                .fault("callers.key_digests", span.clone(), message);
+            self.file.fault(key, span.clone(), message);
         }
     }
 
@@ -226,7 +284,8 @@ impl CallerReader<'_> {
         let key = format!("callers.{kind}");
         let items = self.file.strings(&key, value);
         if items.is_some_and(|items| !items.is_empty()) {
-            let message = "is not supported yet: authenticate the caller by `key_digests`";
+            let message =
+                "is not supported yet: authenticate the caller by `key_digests` or `spiffe_ids`";
             self.file.fault(&key, value.span(), message);
         }
     }

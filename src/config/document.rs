@@ -26,6 +26,8 @@ const CALLERS: &str = "
 # name         Its name, as events tell it.
 # key_digests  The digests of its service keys, as printed by `countersign key new`; several at once
 #              while a key is rotated.
+# spiffe_ids   The SPIFFE IDs of its certificates, such as \"spiffe://example.org/ns/shop/sa/web\", by
+#              which it calls without a key; they need tls.client_ca_file. One of both is required.
 # grants       What it may call: authorize, tokens.issue, tokens.revoke, tokens.read,
 #              directory.read, directory.write, events.read.
 # acts_for     \"members\" (the default): it must name the member for whom it handles tokens, and

@@ -239,7 +239,8 @@ const TABLE: [Entry; 21] = {
             "tls.client_ca_file",
             Server,
             None,
-            "The authorities (PEM) of which callers must show a certificate; without it they need none",
+            "The authorities (PEM) of which callers must show a certificate; without it they need none. `spiffe_ids` of \
+             [[callers]] are names in such certificates",
         ),
         Entry::new(
             "reflection",

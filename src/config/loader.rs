@@ -195,10 +195,13 @@ impl Loader {
 
     fn callers(&mut self) -> Option<Callers> {
         let is_missing = self.settings.is_missing("callers");
-        let tables = std::mem::take(&mut self.settings.callers);
-        self.faults.extend(tables.faults);
-        match (self.mode, tables.origin) {
-            (Mode::Serve, Some(_)) => Some(Callers::Keyed(tables.entries)),
+        let mut tables = std::mem::take(&mut self.settings.callers);
+        self.faults.append(&mut tables.faults);
+        match (self.mode, tables.origin.clone()) {
+            (Mode::Serve, Some(_)) => {
+                self.require_client_ca(&tables.spiffe_ids);
+                Some(Callers::Known(tables.known()))
+            }
             (Mode::Serve, None) => {
                 if is_missing {
                     let message = "`serve` needs at least one `[[callers]]` in the file: nobody else \
@@ -222,6 +225,21 @@ impl Loader {
                     None
                 }
             },
+        }
+    }
+
+    /// A certificate names a caller only if it was asked for and verified.
+    fn require_client_ca(&mut self, spiffe_ids: &[Origin]) {
+        const KEY: &str = "tls.client_ca_file";
+        let is_missing = self.settings.is_missing(KEY) && self.settings.is_missing("tls");
+        if !self.settings.values.contains_key(KEY) && is_missing {
+            self.faults.extend(spiffe_ids.iter().map(|origin| Fault {
+                key: "callers.spiffe_ids".to_owned(),
+                origin: origin.clone(),
+                message: format!(
+                    "needs `{KEY}`, by which the certificates of callers are verified"
+                ),
+            }));
         }
     }
 

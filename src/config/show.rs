@@ -2,15 +2,12 @@
 
 use super::{
     Mode, Sources,
+    callers::Entry,
     fault::Origin,
     keys::{self, Key},
     settings::Settings,
 };
-use crate::domain::{
-    caller::{ActsFor, Caller},
-    database_url::DatabaseUrl,
-    pepper::PepperRing,
-};
+use crate::domain::{caller::ActsFor, database_url::DatabaseUrl, pepper::PepperRing};
 
 /// What stands for a secret.
 const MASK: &str = "***";
@@ -78,21 +75,14 @@ fn callers(settings: &Settings) -> Vec<Shown> {
         Some(origin) => origin.to_string(),
         None => Origin::Unset.to_string(),
     };
-    let mut shown: Vec<Shown> = Vec::new();
-    let entries = &settings.callers.entries;
-    for (_, caller) in entries {
-        let key = format!("callers.{}", caller.name);
-        if shown.iter().all(|other| other.key != key) {
-            let same = entries
-                .iter()
-                .filter(|(_, other)| other.name == caller.name);
-            shown.push(Shown {
-                key,
-                value: Some(told(caller, same.count())),
-                origin: origin.clone(),
-            });
-        }
-    }
+    let entries = settings.callers.entries.iter();
+    let mut shown: Vec<Shown> = entries
+        .map(|entry| Shown {
+            key: format!("callers.{}", entry.caller.name),
+            value: Some(told(entry)),
+            origin: origin.clone(),
+        })
+        .collect();
     if shown.is_empty() {
         shown.push(Shown {
             key: "callers".to_owned(),
@@ -103,17 +93,27 @@ fn callers(settings: &Settings) -> Vec<Shown> {
     shown
 }
 
-fn told(caller: &Caller, keys: usize) -> String {
+fn told(
+    Entry {
+        caller,
+        digests,
+        spiffe_ids,
+    }: &Entry,
+) -> String {
     let grants: Vec<_> = caller.grants.iter().map(|grant| grant.as_str()).collect();
     let acts_for = match caller.acts_for {
         ActsFor::Members => "members",
         ActsFor::Platform => "the platform",
     };
-    let keys = match keys {
-        1 => "1 key".to_owned(),
-        keys => format!("{keys} keys"),
-    };
-    format!("{} for {acts_for}, {keys}", grants.join(" "))
+    let mut told = format!("{} for {acts_for}", grants.join(" "));
+    for (count, what) in [(digests.len(), "key"), (spiffe_ids.len(), "SPIFFE ID")] {
+        match count {
+            0 => {}
+            1 => told.push_str(&format!(", 1 {what}")),
+            count => told.push_str(&format!(", {count} {what}s")),
+        }
+    }
+    told
 }
 
 #[cfg(test)]

@@ -54,10 +54,11 @@ fn defaults_of_serve_are_those_documented() {
 fn callers_are_read_with_their_grants() {
     use crate::domain::caller::{ActsFor, Grant};
 
-    let Callers::Keyed(entries) = loaded(Mode::Serve, &serve_with("")).callers else {
+    let Callers::Known(known) = loaded(Mode::Serve, &serve_with("")).callers else {
         unreachable!("serve is never open");
     };
-    let told: Vec<_> = entries
+    let told: Vec<_> = known
+        .keys
         .iter()
         .map(|(_, caller)| (caller.name.as_str(), caller.acts_for, &caller.grants[..]))
         .collect();

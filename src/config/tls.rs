@@ -6,7 +6,7 @@ use tokio_rustls::rustls::{
     RootCertStore, ServerConfig,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
     version::{TLS12, TLS13},
 };
 
@@ -73,6 +73,12 @@ fn put_together(
         );
         ("tls.key_file", message)
     })?;
+    if files.client_ca_file.is_some() {
+        // What a client has shown is verified for every connection, and never taken from an earlier one: since then it may
+        // have expired. Connections are long, so few are made.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     // gRPC is HTTP/2 and nothing else.
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(Tls(Arc::new(config)))

@@ -1,6 +1,6 @@
-//! Callers: the internal services that may use this one, the grants each has, and the service keys they show.
+//! Callers: the internal services that may use this one, the grants each has, and the credentials they show.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use zeroize::Zeroizing;
 
@@ -8,6 +8,7 @@ use super::{
     base62,
     error::Error,
     ids::{CallerName, random_bytes},
+    spiffe::SpiffeId,
 };
 
 /// A permission of a caller.
@@ -144,8 +145,17 @@ pub fn random_key() -> Result<Zeroizing<String>, getrandom::Error> {
 pub enum Callers {
     /// Anyone, as the platform: for development on loopback only.
     Open(Arc<Caller>),
-    /// Those who hold one of these keys.
-    Keyed(Vec<(KeyDigest, Arc<Caller>)>),
+    /// These.
+    Known(KnownCallers),
+}
+
+/// The callers, by what each may show.
+#[derive(Debug, Clone, Default)]
+pub struct KnownCallers {
+    /// By the digests of their keys.
+    pub keys: Vec<(KeyDigest, Arc<Caller>)>,
+    /// By the names of the workloads that their certificates are for.
+    pub workloads: HashMap<SpiffeId, Arc<Caller>>,
 }
 
 impl Callers {
@@ -158,21 +168,31 @@ impl Callers {
         }))
     }
 
+    /// Those who hold one of these keys.
+    pub fn keyed(keys: Vec<(KeyDigest, Arc<Caller>)>) -> Self {
+        Self::Known(KnownCallers {
+            keys,
+            ..KnownCallers::default()
+        })
+    }
+}
+
+impl KnownCallers {
     /// The caller that holds this key. Every digest is compared, each in constant time, so that the time tells nothing.
     pub fn find_by_key(&self, key: &str) -> Option<Arc<Caller>> {
-        match self {
-            Self::Open(caller) => Some(Arc::clone(caller)),
-            Self::Keyed(entries) => {
-                let presented = KeyDigest::of(key);
-                entries.iter().fold(None, |found, (digest, caller)| {
-                    // `blake3::Hash` compares in constant time.
-                    if *digest == presented {
-                        Some(Arc::clone(caller))
-                    } else {
-                        found
-                    }
-                })
+        let presented = KeyDigest::of(key);
+        self.keys.iter().fold(None, |found, (digest, caller)| {
+            // `blake3::Hash` compares in constant time.
+            if *digest == presented {
+                Some(Arc::clone(caller))
+            } else {
+                found
             }
-        }
+        })
+    }
+
+    /// The caller that this workload is.
+    pub fn find_by_workload(&self, id: &SpiffeId) -> Option<&Arc<Caller>> {
+        self.workloads.get(id)
     }
 }

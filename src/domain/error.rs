@@ -162,7 +162,9 @@ pub enum Error {
         grant: String,
     },
     /// The caller showed no credential.
-    #[error("a credential is required: send a service key as `x-countersign-key`")]
+    #[error(
+        "a credential is required: send a service key as `x-countersign-key`, or a client certificate that names a caller"
+    )]
     CredentialMissing,
     /// The caller's credential is not one that is known here.
     #[error("the credential is not valid")]

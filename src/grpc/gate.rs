@@ -3,18 +3,24 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use http::{Extensions, HeaderMap, HeaderName, header::AUTHORIZATION};
-use tokio::{sync::watch, time::Instant};
-use tonic::{Request, transport::server::TcpConnectInfo};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
+use tonic::Request;
 
+use super::peer::Peer;
 use crate::domain::{
-    caller::{Caller, Callers, Grant},
+    caller::{Caller, Callers, Grant, KnownCallers},
     error::Error,
     ids::CallerName,
     limiter::Limiter,
+    spiffe::Certificate,
     time::Clock,
 };
 
@@ -25,6 +31,9 @@ const KEY: HeaderName = HeaderName::from_static("x-countersign-key");
 const FAILURES_PER_SECOND: u32 = 10;
 /// How many requests by secret a caller may make in a second: they could be used to try secrets.
 const BY_SECRET_PER_SECOND: u32 = 20;
+
+/// The longest that a certificate's expiry is waited for before the time is looked at again.
+const LONGEST_TIMER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The caller of a request, as the guard found it before anything of the message was read.
 #[derive(Clone)]
@@ -40,24 +49,31 @@ pub(super) fn began(extensions: &Extensions) -> Instant {
     authenticated.map_or_else(Instant::now, |authenticated| authenticated.began)
 }
 
-/// The admission to a stream, which may outlive the key or the grant that it was opened with.
+/// The admission to a stream, which may outlive the credential or the grant that it was opened with.
 pub struct Admission {
     gate: Arc<Gate>,
     replaced: watch::Receiver<()>,
     headers: HeaderMap,
+    peer: Option<Peer>,
     grant: Grant,
 }
 
 impl Admission {
-    /// Waits until other callers are admitted and this one is no longer among them, and tells why.
+    /// Waits until other callers are admitted and this one is no longer among them, or until the certificate that it has
+    /// shown expires, and tells why.
     pub async fn end(&mut self) -> Error {
-        while self.replaced.changed().await.is_ok() {
-            let caller = self.gate.identify(&self.headers);
+        loop {
+            let caller = self.gate.identify(&self.headers, self.peer.as_ref());
             if let Err(error) = caller.and_then(|caller| caller.require_any(&[self.grant])) {
                 return error;
             }
+            let changed = self.replaced.changed();
+            match self.gate.remaining(self.peer.as_ref()) {
+                Some(remaining) => drop(timeout(remaining, changed).await),
+                // One that has expired is not what this was admitted by.
+                None => drop(changed.await),
+            }
         }
-        Error::CredentialInvalid
     }
 }
 
@@ -123,6 +139,7 @@ impl Gate {
             gate: Arc::clone(self),
             replaced,
             headers: request.metadata().as_ref().clone(),
+            peer: Peer::of(request.extensions()).cloned(),
             grant,
         })
     }
@@ -133,19 +150,24 @@ impl Gate {
         headers: &HeaderMap,
         extensions: &Extensions,
     ) -> Result<Arc<Caller>, Error> {
-        let error = match self.identify(headers) {
+        let peer = Peer::of(extensions);
+        let error = match self.identify(headers, peer) {
             Ok(caller) => return Ok(caller),
             Err(error) => error,
         };
         if let Some(observer) = &self.on_failure {
             observer(&error);
         }
-        let peer = extensions
-            .get::<TcpConnectInfo>()
-            .and_then(TcpConnectInfo::remote_addr)
-            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |addr| addr.ip());
-        self.failures.admit(peer, self.clock.now())?;
-        tracing::warn!(peer = %peer, reason = error.reason(), "a caller was not authenticated");
+        let address = peer.and_then(|peer| peer.address);
+        let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        self.failures.admit(address, self.clock.now())?;
+        let certificate = peer.and_then(Peer::certificate);
+        tracing::warn!(
+            peer = %address,
+            reason = error.reason(),
+            certificate = certificate.map(|shown| self.tell(shown)),
+            "a caller was not authenticated"
+        );
         Err(error)
     }
 
@@ -154,24 +176,68 @@ impl Gate {
         self.by_secret.admit(caller.name.clone(), self.clock.now())
     }
 
-    fn identify(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Error> {
+    fn identify(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Arc<Caller>, Error> {
         let callers = self.callers.load();
-        if let Callers::Open(caller) = &**callers {
-            return Ok(Arc::clone(caller));
-        }
+        let known = match &**callers {
+            Callers::Open(caller) => return Ok(Arc::clone(caller)),
+            Callers::Known(known) => known,
+        };
         let mut keys = headers.get_all(&KEY).iter();
         let (first, second) = (keys.next(), keys.next());
         // What other credentials come in. None of them is accepted: not a personal access token either.
         let other = headers.get(&AUTHORIZATION);
-        match (first, second, other) {
-            (None, _, None) => Err(Error::CredentialMissing),
-            (None, _, Some(_)) => Err(Error::CredentialInvalid),
-            (Some(key), None, None) => key
+        let certificate = peer.and_then(Peer::certificate);
+        // One that names no caller is there for the transport only, and no credential.
+        let certified = certificate.and_then(|shown| Some((shown, named(known, shown)?)));
+        match (first, second, other, certified) {
+            (Some(key), None, None, None) => key
                 .to_str()
                 .ok()
-                .and_then(|key| callers.find_by_key(key))
+                .and_then(|key| known.find_by_key(key))
                 .ok_or(Error::CredentialInvalid),
-            (Some(_), _, _) => Err(Error::CredentialAmbiguous),
+            (None, _, None, Some((shown, caller))) => match shown.has_expired(self.clock.now()) {
+                false => Ok(Arc::clone(caller)),
+                true => Err(Error::CredentialInvalid),
+            },
+            (None, _, None, None) => match certificate {
+                Some(shown) if !shown.is_for_transport_only() => Err(Error::CredentialInvalid),
+                _ => Err(Error::CredentialMissing),
+            },
+            (None, _, Some(_), None) => Err(Error::CredentialInvalid),
+            _ => Err(Error::CredentialAmbiguous),
         }
     }
+
+    /// How long the certificate that was shown still counts, if there is one that does.
+    fn remaining(&self, peer: Option<&Peer>) -> Option<Duration> {
+        let certificate = peer?.certificate()?;
+        let now = self.clock.now();
+        let millis = certificate.not_after.0.checked_sub(now.0)?.checked_add(1)?;
+        let millis = u64::try_from(millis).ok().filter(|&millis| millis > 0)?;
+        // No longer than timers can count.
+        Some(Duration::from_millis(millis).min(LONGEST_TIMER))
+    }
+
+    /// What a certificate says, for the log.
+    fn tell(&self, shown: &Certificate) -> String {
+        let id = match &shown.id {
+            Ok(id) => id,
+            Err(why) => return format!("it names no workload: {why}"),
+        };
+        let callers = self.callers.load();
+        match &**callers {
+            Callers::Known(known) if known.find_by_workload(id).is_none() => {
+                format!("it names `{id}`, which is no caller")
+            }
+            _ if shown.has_expired(self.clock.now()) => {
+                format!("it names `{id}`, and has expired")
+            }
+            _ => format!("it names `{id}`"),
+        }
+    }
+}
+
+/// The caller that a certificate names, whether or not it still counts.
+fn named<'a>(known: &'a KnownCallers, shown: &Certificate) -> Option<&'a Arc<Caller>> {
+    known.find_by_workload(shown.id.as_ref().ok()?)
 }

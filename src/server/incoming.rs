@@ -1,4 +1,4 @@
-//! Connections: accepted up to a limit, over TLS if so configured, each handshake bounded in time.
+//! Connections: accepted up to a limit, over TLS if so configured, each with what is known of its other end.
 
 use std::{
     io,
@@ -14,13 +14,13 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
-    time::{Instant, Sleep, sleep, timeout},
+    time::{Instant, Sleep, sleep},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tokio_rustls::server::TlsStream;
+use tonic::transport::server::Connected;
 
-use super::Limits;
-use crate::config::Tls;
+use super::{Limits, certificate, handshake::Handshakes};
+use crate::{config::Tls, grpc::Peer};
 
 /// How long to wait after the system refused a connection, for want of file descriptors, say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -31,17 +31,18 @@ pub(super) type SharedTls = Arc<ArcSwapOption<Tls>>;
 /// The connections of a listener, ready to be served. No new ones once the watch says that the server has drained.
 pub(super) fn accept(
     listener: TcpListener,
-    tls: SharedTls,
+    (tls, handshakes): (SharedTls, Handshakes),
     limits: &Limits,
     mut has_drained: watch::Receiver<bool>,
 ) -> mpsc::Receiver<io::Result<Connection>> {
     let (ready, connections) = mpsc::channel(16);
     let most = limits.connections;
     let times = Times {
-        handshake: limits.handshake,
+        silence: limits.handshake,
         life: limits.connection_age + limits.connection_grace,
     };
     let places = Arc::new(Semaphore::new(most));
+    let handshakes = Arc::new(handshakes);
     tokio::spawn(async move {
         loop {
             let accepted = tokio::select! {
@@ -61,10 +62,12 @@ pub(super) fn accept(
                 tracing::warn!(peer = %peer, limit = most, "a connection too many was cut off");
                 continue;
             };
-            let (ready, tls) = (ready.clone(), tls.load_full());
+            let ready = ready.clone();
+            let (tls, handshakes) = (tls.load_full(), Arc::clone(&handshakes));
             // A task each, so that a slow handshake holds up nobody else.
             tokio::spawn(async move {
-                if let Some(connection) = open(stream, peer, tls.as_deref(), times, place).await {
+                let tls = tls.as_deref().map(|tls| (tls, &*handshakes));
+                if let Some(connection) = open(stream, peer, tls, times, place).await {
                     // Fails when the server has stopped, and then the connection is not wanted.
                     ready.send(Ok(connection)).await.ok();
                 }
@@ -77,33 +80,32 @@ pub(super) fn accept(
 async fn open(
     stream: TcpStream,
     peer: SocketAddr,
-    tls: Option<&Tls>,
+    tls: Option<(&Tls, &Handshakes)>,
     times: Times,
     place: OwnedSemaphorePermit,
 ) -> Option<Connection> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(peer = %peer, error = %error, "small packets are delayed on a connection");
     }
-    let info = stream.connect_info();
+    let mut certificate = None;
     let stream = match tls {
         None => Stream::Plain(stream),
-        Some(Tls(config)) => {
-            let handshake = TlsAcceptor::from(Arc::clone(config)).accept(stream);
-            let told = match timeout(times.handshake, handshake).await {
-                Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err(format!("it took longer than {:?}", times.handshake)),
-            };
-            told.inspect_err(|error| {
-                tracing::warn!(peer = %peer, error = %error, "a TLS handshake failed");
-            })
-            .ok()?
+        Some((tls, handshakes)) => {
+            let stream = handshakes.accept(tls, stream, peer).await?;
+            let shown = stream.get_ref().1.peer_certificates();
+            let own = shown.and_then(|chain| chain.first());
+            certificate = own.map(|own| Arc::new(certificate::read(own)));
+            Stream::Tls(Box::new(stream))
         }
+    };
+    let peer = Peer {
+        address: Some(peer.ip()),
+        certificate,
     };
     Some(Connection {
         stream,
-        info,
-        end: Box::pin(sleep(times.handshake)),
+        peer,
+        end: Box::pin(sleep(times.silence)),
         life_after_first_word: Some(times.life),
         _place: place,
     })
@@ -112,8 +114,8 @@ async fn open(
 /// How long things may take in a connection.
 #[derive(Clone, Copy)]
 struct Times {
-    /// The TLS handshake, and after it the client until it says its first word.
-    handshake: Duration,
+    /// The client until it says its first word.
+    silence: Duration,
     /// All that comes after.
     life: Duration,
 }
@@ -121,7 +123,7 @@ struct Times {
 /// One connection, which gives its place back when it ends.
 pub(super) struct Connection {
     stream: Stream,
-    info: TcpConnectInfo,
+    peer: Peer,
     /// When it is cut, whatever goes on in it. Reading finds out, which a server does all the time.
     end: Pin<Box<Sleep>>,
     /// How long it has once it has said a word, until it has.
@@ -135,10 +137,10 @@ enum Stream {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Peer;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.info.clone()
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod calls;
 mod family;
+mod handshakes;
 mod view;
 
 use std::{
@@ -15,6 +16,8 @@ use prometheus::{
 
 pub(super) use self::calls::{Calls, code_name};
 use self::family::{counter, counters, gauge, gauges};
+pub use self::handshakes::HandshakeFailure;
+use self::handshakes::HandshakeFailures;
 use self::view::ViewMetrics;
 pub use self::view::ViewSample;
 use crate::domain::{
@@ -78,6 +81,7 @@ pub(super) struct Metrics {
     tokens_reused: IntCounter,
     decisions_unlogged: IntCounter,
     authentication_failures: IntCounterVec,
+    handshake_failures: HandshakeFailures,
     reloads: IntCounterVec,
     pool_open: IntGaugeVec,
     pool_idle: IntGaugeVec,
@@ -145,6 +149,7 @@ impl Metrics {
                 "Requests whose caller was not authenticated, by reason.",
                 &["reason"],
             )?,
+            handshake_failures: HandshakeFailures::new(register)?,
             reloads: counters(
                 register,
                 "countersign_reloads_total",
@@ -287,6 +292,10 @@ impl Metrics {
         if AUTHENTICATION_FAILURES.contains(&reason) {
             increment(&self.authentication_failures, &[reason]);
         }
+    }
+
+    pub(super) fn count_handshake_failure(&self, failure: HandshakeFailure) {
+        self.handshake_failures.count(failure);
     }
 
     pub(super) fn count_reload(&self, is_applied: bool) {

@@ -18,6 +18,7 @@ mod concurrency;
 mod consistency;
 mod crash;
 mod decision_table;
+mod identity;
 mod leaks;
 mod life_cycle;
 mod life_of_a_token;

@@ -116,7 +116,7 @@ fn run(command: &mut Command) -> (Option<i32>, String, String) {
 }
 
 /// A channel of tonic's, connected or not.
-async fn connect(
+pub(crate) async fn connect(
     address: SocketAddr,
     ca: &Authority,
     identity: Option<&Certified>,
@@ -188,7 +188,7 @@ fn der(pem: &str) -> CertificateDer<'static> {
 }
 
 /// Everything that an error says, and what caused it.
-fn told(error: &dyn std::error::Error) -> String {
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

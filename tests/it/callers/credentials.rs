@@ -207,7 +207,7 @@ async fn a_caller_may_have_several_keys_at_once(database: TestDatabase) {
     let (old, identity) = caller(PLATFORM, &Grant::ALL, ActsFor::Platform);
     let new = KeyDigest::of("csn_key_new");
     let setup = Setup {
-        callers: Callers::Keyed(vec![(old, Arc::clone(&identity)), (new, identity)]),
+        callers: Callers::keyed(vec![(old, Arc::clone(&identity)), (new, identity)]),
         ..Setup::default()
     };
     let server = setup.start(&database).await;

@@ -51,7 +51,7 @@ fn callers() -> Callers {
             callers.push(caller(&caller_name(grants, name), &granted, acts_for));
         }
     }
-    Callers::Keyed(callers)
+    Callers::keyed(callers)
 }
 
 /// The kinds of actor.

@@ -1,6 +1,7 @@
 //! Wrong configurations, one fault each, and how they are told.
 
-const NOT_SUPPORTED: &str = "is not supported yet: authenticate the caller by `key_digests`";
+const NOT_SUPPORTED: &str =
+    "is not supported yet: authenticate the caller by `key_digests` or `spiffe_ids`";
 const DIGEST_FORM: &str =
     "must be `blake3:` and 64 hexadecimal digits, as printed by `countersign key new`";
 /// What `GRANTS` stands for in the tables below.
@@ -158,13 +159,13 @@ pub(super) const IN_THE_FILE: &[(&str, usize, &str, &str)] = &[
         "[[callers]]\nname = \"a\"\ngrants = [\"authorize\"]",
         4,
         "callers.key_digests",
-        "every caller needs at least one digest, as printed by `countersign key new`",
+        "every caller needs a digest, as printed by `countersign key new`, or `spiffe_ids`",
     ),
     (
         "[[callers]]\nname = \"a\"\nkey_digests = []\ngrants = [\"authorize\"]",
         6,
         "callers.key_digests",
-        "must hold at least one digest, as printed by `countersign key new`",
+        "must hold at least one digest, as printed by `countersign key new`, where there are no `spiffe_ids`",
     ),
     (
         "[[callers]]\nname = \"a\"\nkey_digests = [\"csn_key_secret\"]\ngrants = [\"authorize\"]",
@@ -212,7 +213,25 @@ pub(super) const IN_THE_FILE: &[(&str, usize, &str, &str)] = &[
         "[[callers]]\nname = \"a\"\nkey_digests = [\"D2\"]\ngrants = [\"authorize\"]\nspiffe_ids = [\"spiffe://a\"]",
         8,
         "callers.spiffe_ids",
-        NOT_SUPPORTED,
+        "must be like `spiffe://example.org/ns/shop/sa/bookings`, but `spiffe://a` has no path, so it names no workload",
+    ),
+    (
+        "[[callers]]\nname = \"a\"\nspiffe_ids = [\"spiffe://a/b\"]\ngrants = [\"authorize\"]",
+        6,
+        "callers.spiffe_ids",
+        "needs `tls.client_ca_file`, by which the certificates of callers are verified",
+    ),
+    (
+        "[[callers]]\nname = \"a\"\nspiffe_ids = []\ngrants = [\"authorize\"]",
+        6,
+        "callers.spiffe_ids",
+        "must hold at least one SPIFFE ID where there are no `key_digests`",
+    ),
+    (
+        "[[callers]]\nname = \"a\"\nspiffe_ids = \"spiffe://a/b\"\ngrants = [\"authorize\"]",
+        6,
+        "callers.spiffe_ids",
+        "must be an array of strings",
     ),
     (
         "[[callers]]\nname = \"a\"\nkey_digests = [\"D2\"]\ngrants = [\"authorize\"]\nservice_accounts = [\"a/b\"]",

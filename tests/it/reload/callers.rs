@@ -21,7 +21,7 @@ use crate::support::{
 
 fn setup(callers: Vec<(KeyDigest, Arc<Caller>)>) -> Setup {
     Setup {
-        callers: Callers::Keyed(callers),
+        callers: Callers::keyed(callers),
         ..Setup::default()
     }
 }

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, date_time_ymd,
+    KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
 };
 
 /// Where servers are in tests, as certificates name them.
@@ -62,6 +62,18 @@ impl Authority {
         self.sign(params, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
+    /// For a client, with these URIs among its names.
+    pub(crate) fn workload(&self, uris: &[&str]) -> Certified {
+        self.client_with(|params| params.subject_alt_names = uris.iter().map(uri).collect())
+    }
+
+    /// For a client, but for what is changed.
+    pub(crate) fn client_with(&self, change: impl FnOnce(&mut CertificateParams)) -> Certified {
+        let mut params = named("client", &[]);
+        change(&mut params);
+        self.sign(params, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
     fn sign(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Certified {
         params.extended_key_usages = vec![usage];
         let key = new_key();
@@ -82,6 +94,11 @@ impl Certified {
         write("pem", &self.certificate);
         write("key", &self.key);
     }
+}
+
+/// A URI among the names of a certificate.
+pub(crate) fn uri(text: &&str) -> SanType {
+    SanType::URI((*text).try_into().expect("ASCII"))
 }
 
 fn new_key() -> KeyPair {

@@ -78,7 +78,7 @@ pub(crate) struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
-            callers: Callers::Keyed(vec![
+            callers: Callers::keyed(vec![
                 caller(PLATFORM, &Grant::ALL, ActsFor::Platform),
                 caller(DASHBOARD, &Grant::ALL, ActsFor::Members),
                 caller(BOOKINGS, &[Grant::Authorize], ActsFor::Members),

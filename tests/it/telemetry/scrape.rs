@@ -71,6 +71,17 @@ async fn everything_is_there_from_the_first_scrape(database: TestDatabase) {
             format!("countersign_authentication_failures_total{{reason=\"CREDENTIAL_{reason}\"}}");
         assert_eq!(scrape.get(&failures), Some(0.0), "{failures}");
     }
+    for reason in [
+        "CERTIFICATE_MISSING",
+        "AUTHORITY_UNKNOWN",
+        "CERTIFICATE_EXPIRED",
+        "CERTIFICATE_INVALID",
+        "TOO_SLOW",
+        "OTHER",
+    ] {
+        let failures = format!("countersign_tls_handshake_failures_total{{reason=\"{reason}\"}}");
+        assert_eq!(scrape.get(&failures), Some(0.0), "{failures}");
+    }
     for outcome in ["APPLIED", "REFUSED"] {
         let reloads = format!("countersign_reloads_total{{outcome=\"{outcome}\"}}");
         assert_eq!(scrape.get(&reloads), Some(0.0), "{reloads}");

@@ -1,20 +1,31 @@
 //! Clients that are not served: what they are told, and the one line in the log for each.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, date_time_ymd};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        ClientConfig, HandshakeKind, RootCertStore,
+        crypto::ring,
+        pki_types::{PrivateKeyDer, ServerName, pem::PemObject},
+        version::TLS13,
+    },
 };
 use tonic::transport::Endpoint;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use super::{
-    FAILED, OLDER, Offer, PATIENCE, USUAL, World, connect, lines, must_have_failed, shake_hands,
-    shake_hands_over, told as told_of,
+    FAILED, OLDER, Offer, PATIENCE, USUAL, World, connect, der, lines, must_have_failed,
+    shake_hands, shake_hands_over, told as told_of,
 };
 use crate::support::{
     certificates::{Authority, Certified},
+    http::scrape_until,
     process::Process,
     wire::Wire,
 };
@@ -219,4 +230,100 @@ async fn a_tls_client_on_a_plain_port_is_told_and_nothing_hangs() {
         .await
         .must_be_healthy(1)
         .await;
+}
+
+/// Why handshakes failed, and how many for it.
+async fn counted(process: &Process, reason: &str, count: f64) {
+    let series = format!("countersign_tls_handshake_failures_total{{reason=\"{reason}\"}}");
+    let metrics = process.metrics_address();
+    scrape_until(metrics, |scrape| scrape.get(&series) == Some(count)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_handshake_that_fails_is_counted_by_its_reason() {
+    let world = World::create().await;
+    let clients = Authority::new("clients");
+    let process = world.serve_to_clients_of(&clients);
+    let early = |params: &mut CertificateParams| params.not_before = date_time_ymd(2199, 1, 1);
+    let authority = |params: &mut CertificateParams| {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    };
+    let [missing, unknown] = ["CERTIFICATE_MISSING", "AUTHORITY_UNKNOWN"];
+    let [expired, invalid] = ["CERTIFICATE_EXPIRED", "CERTIFICATE_INVALID"];
+    let cases = [
+        (None, missing),
+        (Some(Authority::new("others").client()), unknown),
+        (Some(clients.expired_client()), expired),
+        (Some(clients.client_with(early)), invalid),
+        (Some(clients.client_with(authority)), invalid),
+        (Some(clients.server("server")), invalid),
+    ];
+    for (identity, reason) in &cases {
+        for offer in [USUAL, OLDER] {
+            let offer = Offer {
+                identity: identity.as_ref(),
+                ..offer
+            };
+            let (peer, _) = refused(process.address(), &world.authority, &offer).await;
+            must_have_failed(&process, peer, "").await;
+            let told = lines(&process, &format!("\"{peer}\""), 1).await;
+            assert_eq!(told[0]["reason"], *reason, "{told:?}");
+        }
+    }
+    counted(&process, missing, 2.0).await;
+    counted(&process, unknown, 2.0).await;
+    counted(&process, expired, 2.0).await;
+    counted(&process, invalid, 6.0).await;
+    say(process.address(), b"").await;
+    counted(&process, "OTHER", 1.0).await;
+}
+
+/// How two connections come about, of a client that would take up in the second what was agreed on in the first.
+async fn twice(
+    world: &World,
+    process: &Process,
+    identity: Certified,
+) -> [Option<HandshakeKind>; 2] {
+    let mut roots = RootCertStore::empty();
+    let ca = der(&world.authority.certificate());
+    roots.add(ca).expect("an authority");
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("a key");
+    let chain = vec![der(&identity.certificate)];
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&TLS13])
+        .expect("a version")
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .expect("a pair");
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let connector = TlsConnector::from(Arc::new(config));
+    let mut kinds = [None; 2];
+    for kind in &mut kinds {
+        let stream = TcpStream::connect(process.address()).await;
+        let stream = stream.expect("TCP is there");
+        let name = ServerName::from(process.address().ip());
+        let stream = connector.connect(name, stream).await;
+        let stream = stream.expect("the handshake succeeds");
+        *kind = stream.get_ref().1.handshake_kind();
+        // What could be taken up comes after the handshake.
+        Wire::over(stream).await.must_be_healthy(1).await;
+    }
+    kinds
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_verified_anew_for_every_connection() {
+    let world = World::create().await;
+    let clients = Authority::new("clients");
+    let full = Some(HandshakeKind::Full);
+    let process = world.serve_to_clients_of(&clients);
+    assert_eq!(
+        twice(&world, &process, clients.client()).await,
+        [full, full]
+    );
+    drop(process);
+    // Where none is asked for, the second goes faster.
+    let process = world.serve();
+    let kinds = twice(&world, &process, clients.client()).await;
+    assert_eq!(kinds, [full, Some(HandshakeKind::Resumed)]);
 }

@@ -1,0 +1,78 @@
+//! A certificate that expires while its connection lives.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use countersign::pb::WatchEventsRequest;
+use rcgen::date_time_ymd;
+use tokio::time::timeout;
+use tonic::{Code, metadata::MetadataMap};
+
+use super::{PATIENCE, World, caller, patiently};
+use crate::{
+    support::{certificates::uri, client::Client, http::Scrape, status::assert_status},
+    tls::connect,
+};
+
+const ID: &str = "spiffe://example.org/short-lived";
+/// How long it lives: enough to connect on a busy machine.
+const LIFE: Duration = Duration::from_secs(8);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_expires_authenticates_no_call_and_no_stream_any_more() {
+    let none = MetadataMap::new();
+    let both = caller("short-lived", ID, "directory.read")
+        .replace("\"directory.read\"", "\"directory.read\", \"events.read\"");
+    let world = World::start(&both);
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("it is later");
+    let expiry = Duration::from_secs((since_epoch + LIFE).as_secs());
+    let certified = world.clients.client_with(|params| {
+        params.subject_alt_names = vec![uri(&ID)];
+        params.not_after = date_time_ymd(1970, 1, 1) + expiry;
+    });
+    let channel = world.channel(&certified).await;
+    patiently(&channel, &none).await.expect("it is good still");
+    let mut events = Client::new(&channel, None).events;
+    let watched = events.watch_events(WatchEventsRequest::default()).await;
+    let mut watched = watched.expect("a stream").into_inner();
+
+    let deadline = Instant::now() + LIFE + PATIENCE;
+    let refused = loop {
+        let asked = SystemTime::now().duration_since(UNIX_EPOCH).expect("later");
+        match patiently(&channel, &none).await {
+            // Never later than a second after its last one.
+            Ok(()) => assert!(asked < expiry + Duration::from_secs(1), "{asked:?}"),
+            Err(status) => break status,
+        }
+        assert!(Instant::now() < deadline, "it is never refused");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("later");
+    assert!(now > expiry, "{now:?}");
+    assert_status(&refused, Code::Unauthenticated, "CREDENTIAL_INVALID", None);
+    let told = format!("it names `{ID}`, and has expired");
+    assert!(
+        world.process.log().contains(&told),
+        "{}",
+        world.process.log()
+    );
+    let ended = loop {
+        let item = timeout(PATIENCE, watched.message()).await;
+        if let Err(status) = item.expect("an end in time") {
+            break status;
+        }
+    };
+    assert_status(&ended, Code::Unauthenticated, "CREDENTIAL_INVALID", None);
+
+    // A new connection does not come about, from the second after its last one on.
+    let address = world.process.address();
+    let expired = "countersign_tls_handshake_failures_total{reason=\"CERTIFICATE_EXPIRED\"}";
+    let metrics = world.process.metrics_address();
+    while Scrape::of(metrics).await.get(expired) == Some(0.0) {
+        assert!(Instant::now() < deadline, "{}", world.process.log());
+        if let Ok(channel) = connect(address, &world.servers, Some(&certified)).await {
+            patiently(&channel, &none).await.expect_err("it is refused");
+        }
+    }
+}
