@@ -17,7 +17,6 @@ use prometheus::{
 pub(super) use self::calls::{Calls, code_name};
 use self::family::{counter, counters, gauge, gauges};
 pub use self::handshakes::HandshakeFailure;
-use self::handshakes::HandshakeFailures;
 use self::view::ViewMetrics;
 pub use self::view::ViewSample;
 use crate::domain::{
@@ -81,7 +80,7 @@ pub(super) struct Metrics {
     tokens_reused: IntCounter,
     decisions_unlogged: IntCounter,
     authentication_failures: IntCounterVec,
-    handshake_failures: HandshakeFailures,
+    handshake_failures: IntCounterVec,
     reloads: IntCounterVec,
     pool_open: IntGaugeVec,
     pool_idle: IntGaugeVec,
@@ -149,7 +148,12 @@ impl Metrics {
                 "Requests whose caller was not authenticated, by reason.",
                 &["reason"],
             )?,
-            handshake_failures: HandshakeFailures::new(register)?,
+            handshake_failures: counters(
+                register,
+                "countersign_tls_handshake_failures_total",
+                "TLS handshakes that failed, by reason.",
+                &["reason"],
+            )?,
             reloads: counters(
                 register,
                 "countersign_reloads_total",
@@ -199,6 +203,10 @@ impl Metrics {
         for reason in AUTHENTICATION_FAILURES {
             let failures = &self.authentication_failures;
             failures.get_metric_with_label_values(&[reason])?;
+        }
+        for failure in HandshakeFailure::ALL {
+            let failures = &self.handshake_failures;
+            failures.get_metric_with_label_values(&[failure.as_str()])?;
         }
         for outcome in RELOAD_OUTCOMES {
             self.reloads.get_metric_with_label_values(&[outcome])?;
@@ -295,7 +303,7 @@ impl Metrics {
     }
 
     pub(super) fn count_handshake_failure(&self, failure: HandshakeFailure) {
-        self.handshake_failures.count(failure);
+        increment(&self.handshake_failures, &[failure.as_str()]);
     }
 
     pub(super) fn count_reload(&self, is_applied: bool) {

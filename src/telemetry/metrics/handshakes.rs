@@ -1,8 +1,4 @@
-//! The metric of TLS handshakes that fail.
-
-use prometheus::{Error, IntCounter, Registry};
-
-use super::family::counters;
+//! How TLS handshakes fail.
 
 /// Why a TLS handshake failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +18,8 @@ pub enum HandshakeFailure {
 }
 
 impl HandshakeFailure {
-    /// All of them, in the order in which they are defined.
-    const ALL: [Self; 6] = [
+    /// All of them.
+    pub(super) const ALL: [Self; 6] = [
         Self::CertificateMissing,
         Self::AuthorityUnknown,
         Self::CertificateExpired,
@@ -41,30 +37,6 @@ impl HandshakeFailure {
             Self::CertificateInvalid => "CERTIFICATE_INVALID",
             Self::TooSlow => "TOO_SLOW",
             Self::Other => "OTHER",
-        }
-    }
-}
-
-/// How many failed, by why.
-pub(super) struct HandshakeFailures(Vec<IntCounter>);
-
-impl HandshakeFailures {
-    pub(super) fn new(registry: &Registry) -> Result<Self, Error> {
-        let family = counters(
-            registry,
-            "countersign_tls_handshake_failures_total",
-            "TLS handshakes that failed, by reason.",
-            &["reason"],
-        )?;
-        let children = HandshakeFailure::ALL
-            .iter()
-            .map(|failure| family.get_metric_with_label_values(&[failure.as_str()]));
-        children.collect::<Result<_, _>>().map(Self)
-    }
-
-    pub(super) fn count(&self, failure: HandshakeFailure) {
-        if let Some(counter) = self.0.get(failure as usize) {
-            counter.inc();
         }
     }
 }
