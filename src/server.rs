@@ -24,7 +24,7 @@ pub use self::{limits::Limits, reload::Reload};
 use crate::{
     config::Config,
     domain::{caller::Callers, database_url::Backend, error::Error, time::Clock},
-    grpc::{Api, DecisionLog, DirectLayer, Gate, GuardLayer, Written, reflection},
+    grpc::{Api, DecisionLog, DirectLayer, Gate, GuardLayer, MAX_MESSAGE, Written, reflection},
     service::Service,
     store::{PoolVitals, Store, StoreError},
     telemetry::{DatabaseSample, MetricsServer, PoolSample, RpcLayer, Telemetry, ViewSample},
@@ -118,6 +118,7 @@ pub async fn serve_from(
     let api = Api::new(service.clone(), Arc::clone(&gate))
         .on_decision(move |decision| decisions.count_decision(decision))
         .with_decision_log(decision_log);
+    let health_service = health_service.max_decoding_message_size(MAX_MESSAGE);
     let mut routes = Routes::new(health_service)
         .add_service(api.directory())
         .add_service(api.event())
