@@ -206,8 +206,10 @@ impl View {
     pub async fn look_up(&self, lookup: &Lookup<'_>) -> Result<Seen, Error> {
         let key = self.0.memory.keys().secret(lookup.secret);
         let deadline = lookup.began + self.0.patience;
+        let began = BootTime::now();
         match timeout_at(deadline, self.look_further(key, lookup)).await {
             Ok(outcome) => outcome.map(Into::into),
+            Err(_) if self.is_fresh() => Err(self.0.fills.too_late(began)),
             Err(_) => {
                 self.0.counters.refused_old.count();
                 Err(Error::Unavailable)
