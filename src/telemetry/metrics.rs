@@ -42,6 +42,10 @@ const POOLS: [&str; 2] = ["read", "write"];
 pub struct DatabaseSample {
     /// The newest revision that was seen.
     pub head: i64,
+    /// The oldest revision whose event is kept.
+    pub tail: i64,
+    /// How many events were dropped from here.
+    pub dropped_events: u64,
     /// The pools.
     pub pools: Vec<PoolSample>,
 }
@@ -85,6 +89,8 @@ pub(super) struct Metrics {
     pool_open: IntGaugeVec,
     pool_idle: IntGaugeVec,
     feed_head: IntGauge,
+    feed_tail: IntGauge,
+    events_dropped: IntCounter,
     policy: IntGaugeVec,
     policy_hash: Mutex<Option<String>>,
     spans: SpanCounters,
@@ -177,6 +183,16 @@ impl Metrics {
                 "countersign_feed_head_revision",
                 "The newest revision of the feed that this server has seen.",
             )?,
+            feed_tail: gauge(
+                register,
+                "countersign_feed_oldest_revision",
+                "The oldest revision of the feed whose event is kept.",
+            )?,
+            events_dropped: counter(
+                register,
+                "countersign_events_dropped_total",
+                "Events that this server dropped because they were too old.",
+            )?,
             policy: gauges(
                 register,
                 "countersign_policy_info",
@@ -236,6 +252,9 @@ impl Metrics {
         if let Some(sample) = &*lock(&self.database) {
             let sample = sample();
             self.feed_head.set(sample.head);
+            self.feed_tail.set(sample.tail);
+            let dropped = &self.events_dropped;
+            dropped.inc_by(sample.dropped_events.saturating_sub(dropped.get()));
             for pool in sample.pools {
                 let label = [pool.name];
                 let open = self.pool_open.get_metric_with_label_values(&label)?;
