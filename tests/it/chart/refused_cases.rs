@@ -99,11 +99,6 @@ pub(super) const CONTRADICTIONS: &[(&str, &str, &str)] = &[
     ),
     (
         "minimal",
-        "config: {eventRetention: 36501d}",
-        "`config.eventRetention` is 36501d: it must be `forever`, or from 7d to 36500d.",
-    ),
-    (
-        "minimal",
         "config: {retiredTokenPrefixes: [old_pat, csn_pat]}",
         "`config.retiredTokenPrefixes` has `csn_pat`, which is the one in use: take it out.",
     ),
