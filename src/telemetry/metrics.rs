@@ -2,6 +2,7 @@
 
 mod calls;
 mod family;
+mod feed;
 mod handshakes;
 mod view;
 
@@ -10,15 +11,16 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use prometheus::{
-    Error, Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
-};
+use prometheus::{Error, Gauge, IntCounter, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
 
 pub(super) use self::calls::{Calls, code_name};
-use self::family::{counter, counters, gauge, gauges};
 pub use self::handshakes::HandshakeFailure;
 use self::view::ViewMetrics;
 pub use self::view::ViewSample;
+use self::{
+    family::{counter, counters, gauges},
+    feed::FeedMetrics,
+};
 use crate::domain::{
     decide::{Decision, DenyReason},
     event::Details,
@@ -88,9 +90,7 @@ pub(super) struct Metrics {
     reloads: IntCounterVec,
     pool_open: IntGaugeVec,
     pool_idle: IntGaugeVec,
-    feed_head: IntGauge,
-    feed_tail: IntGauge,
-    events_dropped: IntCounter,
+    feed: FeedMetrics,
     policy: IntGaugeVec,
     policy_hash: Mutex<Option<String>>,
     spans: SpanCounters,
@@ -178,21 +178,7 @@ impl Metrics {
                 "Open connections to the database that nobody uses, by pool.",
                 &["pool"],
             )?,
-            feed_head: gauge(
-                register,
-                "countersign_feed_head_revision",
-                "The newest revision of the feed that this server has seen.",
-            )?,
-            feed_tail: gauge(
-                register,
-                "countersign_feed_oldest_revision",
-                "The oldest revision of the feed whose event is kept.",
-            )?,
-            events_dropped: counter(
-                register,
-                "countersign_events_dropped_total",
-                "Events that this server dropped because they were too old.",
-            )?,
+            feed: FeedMetrics::new(register)?,
             policy: gauges(
                 register,
                 "countersign_policy_info",
@@ -251,10 +237,7 @@ impl Metrics {
     pub(super) fn scrape(&self) -> Result<String, Error> {
         if let Some(sample) = &*lock(&self.database) {
             let sample = sample();
-            self.feed_head.set(sample.head);
-            self.feed_tail.set(sample.tail);
-            let dropped = &self.events_dropped;
-            dropped.inc_by(sample.dropped_events.saturating_sub(dropped.get()));
+            self.feed.take(&sample);
             for pool in sample.pools {
                 let label = [pool.name];
                 let open = self.pool_open.get_metric_with_label_values(&label)?;

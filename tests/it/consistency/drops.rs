@@ -56,7 +56,7 @@ pub(super) async fn drop_old(cluster: Arc<Cluster>, mut random: Random, stop: St
         if let Ok(dropped) = store.drop_events(RETENTION).await {
             count += dropped.count;
         }
-        pause(&mut random, 20, 300).await;
+        pause(&mut random, 100, 500).await;
     }
     store.close().await;
     count
