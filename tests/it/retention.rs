@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 use crate::support::{
     client::{self, Client},
     clock::TestClock,
-    database::{TestDatabase, on_both},
+    database::{Backend, TestDatabase, on_both},
     http::scrape_until,
     server::{PLATFORM, Setup, TestServer},
     statements::Statements,
@@ -79,6 +79,30 @@ async fn age(database: &TestDatabase, revisions: std::ops::RangeInclusive<i64>) 
         &format!("UPDATE event SET at = at - {millis} WHERE {range}"),
     )
     .await;
+}
+
+/// So many events that are as old as can be, after the one that is the newest.
+async fn add_old_events(database: &TestDatabase, head: i64, count: i64) {
+    let id = match database.backend() {
+        Backend::Sqlite => "randomblob(16)",
+        Backend::Postgres => "decode(replace(gen_random_uuid()::text, '-', ''), 'hex')",
+    };
+    let sql = format!(
+        "INSERT INTO event (revision, event_id, at, kind, caller, workspace_id, details) \
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) \
+         SELECT {head} + i, {id}, i, 'WORKSPACE_UPDATED', 'platform', 'acme', \
+             '{{\"kind\":\"WORKSPACE_UPDATED\",\"name\":\"acme\",\"state\":null}}' FROM n"
+    );
+    execute(database, &sql).await;
+    let newest = format!(
+        "(SELECT event_id FROM event WHERE revision = {})",
+        head + count
+    );
+    let sql = format!(
+        "UPDATE feed_head SET revision = {}, event_id = {newest}",
+        head + count
+    );
+    execute(database, &sql).await;
 }
 
 async fn page(client: &Client, request: ListEventsRequest) -> ListEventsResponse {

@@ -2,15 +2,11 @@
 
 use std::time::Duration;
 
-use countersign::{
-    domain::database_url::DatabaseUrl,
-    pb::{DenyReason, Outcome, resource::Owner},
-    store,
-};
+use countersign::pb::{DenyReason, Outcome, resource::Owner};
 use sea_orm::{ConnectionTrait, Statement};
 use tokio::time::{Instant, sleep};
 
-use super::{PATIENCE, WEEK, acme, age, change, execute, kept, setup, until_dropped};
+use super::{PATIENCE, WEEK, acme, add_old_events, age, change, kept, setup, until_dropped};
 use crate::support::{
     client::{Client, authorize_request},
     database::{Backend, TestDatabase, on_both},
@@ -26,30 +22,6 @@ const OLDEST: &str = "countersign_feed_oldest_revision";
 const DROPPED: &str = "countersign_events_dropped_total";
 const RESYNCS: &str = r#"countersign_view_feed_reads_total{result="RESYNC"}"#;
 
-/// Events that are as old as can be, after the one that is the newest.
-async fn add_old_events(database: &TestDatabase, head: i64) {
-    let id = match database.backend() {
-        Backend::Sqlite => "randomblob(16)",
-        Backend::Postgres => "decode(md5(i::text), 'hex')",
-    };
-    let sql = format!(
-        "INSERT INTO event (revision, event_id, at, kind, caller, workspace_id, details) \
-         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MANY}) \
-         SELECT {head} + i, {id}, i, 'WORKSPACE_UPDATED', 'platform', 'acme', \
-             '{{\"kind\":\"WORKSPACE_UPDATED\",\"name\":\"acme\",\"state\":null}}' FROM n"
-    );
-    execute(database, &sql).await;
-    let newest = format!(
-        "(SELECT event_id FROM event WHERE revision = {})",
-        head + MANY
-    );
-    let sql = format!(
-        "UPDATE feed_head SET revision = {}, event_id = {newest}",
-        head + MANY
-    );
-    execute(database, &sql).await;
-}
-
 /// The number in the first column of the only row.
 async fn told(database: &TestDatabase, sql: &str) -> i64 {
     let connection = database.connect().await;
@@ -64,7 +36,7 @@ async fn many_are_dropped_each_once_while_changes_go_on(database: TestDatabase) 
     let issued = platform.issue("acme", "max", "laptop", None).await;
     first.stop().await.expect("it stops");
     age(&database, 0..=3).await;
-    add_old_events(&database, 3).await;
+    add_old_events(&database, 3, MANY).await;
     let count = match database.backend() {
         Backend::Sqlite => 1,
         Backend::Postgres => 3,
@@ -127,12 +99,8 @@ async fn a_replica_that_was_stopped_until_its_place_was_dropped_allows_nothing_t
     let Some(database) = TestDatabase::create(Backend::Postgres).await else {
         return;
     };
-    let url = DatabaseUrl::parse(database.url()).expect("an address");
-    store::migrate(&url)
-        .await
-        .expect("the database is migrated");
-    let process = tokio::task::block_in_place(|| Process::serve(&database, ""));
     let (_server, platform) = acme(&database).await;
+    let process = tokio::task::block_in_place(|| Process::serve(&database, ""));
     let stopped = process.client_with_key(Some(&key_of(PLATFORM)));
     let ask = |secret: &str| {
         let (mut client, owner) = (stopped.authorization.clone(), Some(Owner::Bearer(true)));

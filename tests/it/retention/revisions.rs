@@ -1,5 +1,7 @@
 //! Whoever names a revision whose event is gone is told so, and is not taken for one who names another feed's.
 
+use std::time::Duration;
+
 use countersign::pb::{
     AuthorizeRequest, Context, Outcome, WatchEventsRequest, resource::Owner,
     watch_events_response::Item,
@@ -8,7 +10,7 @@ use tokio::time::timeout;
 use tonic::{Code, Response, Status};
 use tonic_types::StatusExt;
 
-use super::{PATIENCE, acme, age, change, kept, number, setup, until_dropped};
+use super::{PATIENCE, acme, add_old_events, age, change, kept, number, setup, until_dropped};
 use crate::support::{
     client::{self, Client, again_for_now, authorize_request},
     database::{TestDatabase, on_both},
@@ -108,6 +110,34 @@ async fn a_watch_is_told_what_was_dropped_and_how_far(database: TestDatabase) {
     assert_eq!(timeout(PATIENCE, told).await.expect("in time"), 9);
 }
 
+async fn a_watch_that_is_overtaken_by_what_is_dropped_is_ended(database: TestDatabase) {
+    let (_server, platform) = acme(&database).await;
+    let request = WatchEventsRequest::default();
+    let stream = platform.events.clone().watch_events(request).await;
+    let mut stream = stream.expect("a stream").into_inner();
+    age(&database, 0..=2).await;
+    let mut head = 2;
+    let ended = async {
+        loop {
+            // Gone within milliseconds, most of them before the watch looks again. It may have been quicker.
+            add_old_events(&database, head, 3).await;
+            head += 3;
+            let end = async {
+                loop {
+                    if let Err(status) = stream.message().await {
+                        return status;
+                    }
+                }
+            };
+            if let Ok(status) = timeout(Duration::from_millis(600), end).await {
+                return status;
+            }
+        }
+    };
+    let status = timeout(PATIENCE, ended).await.expect("it is overtaken");
+    assert_status(&status, Code::FailedPrecondition, "REVISION_DROPPED", None);
+}
+
 async fn a_decision_may_ask_for_a_change_whose_event_is_gone(database: TestDatabase) {
     let (server, platform) = acme(&database).await;
     let issued = platform.issue("acme", "max", "laptop", None).await;
@@ -133,5 +163,6 @@ async fn a_decision_may_ask_for_a_change_whose_event_is_gone(database: TestDatab
 
 on_both![
     a_watch_is_told_what_was_dropped_and_how_far,
+    a_watch_that_is_overtaken_by_what_is_dropped_is_ended,
     a_decision_may_ask_for_a_change_whose_event_is_gone,
 ];
