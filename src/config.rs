@@ -73,6 +73,8 @@ pub struct Config {
     pub log: String,
     /// The share of the allows that are logged with all denials. None: no decision is.
     pub decision_log: Option<Share>,
+    /// How long events are kept. None: for ever.
+    pub event_retention: Option<Duration>,
     /// Who may call.
     pub callers: Callers,
 }

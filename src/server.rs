@@ -113,6 +113,9 @@ pub async fn serve_from(
     let mut beside = JoinSet::new();
     let notice_interval = inputs.limits.notice_interval;
     beside.spawn(service.clone().tell_of_expiries(notice_interval));
+    service.keep_events_for(reload_settings.event_retention);
+    let retention_interval = inputs.limits.retention_interval;
+    beside.spawn(service.clone().drop_old_events(retention_interval));
     let (decision_log, logged) = decision_log(&fixed, &telemetry).unzip();
     let decisions = telemetry.clone();
     let api = Api::new(service.clone(), Arc::clone(&gate))
@@ -271,6 +274,8 @@ fn observe(store: &mut Store, telemetry: &Telemetry) {
     };
     telemetry.sample_database(move || DatabaseSample {
         head: vitals.head(),
+        tail: vitals.tail(),
+        dropped_events: vitals.dropped_events(),
         pools: vec![
             pool("read", vitals.read_pool()),
             pool("write", vitals.write_pool()),

@@ -19,8 +19,8 @@ pub use authorize::{BatchVerdict, Explained, Permissions, Presentation, Verdict}
 pub use directory::{
     MemberChange, MemberCommand, WorkspaceChange, WorkspaceCommand, WorkspaceUpdate,
 };
-use events::Watchers;
 pub use events::{EventWatch, Watched};
+use events::{Retention, Watchers};
 use tokens::Reuses;
 pub use tokens::{
     IssueRequest, Issued, LeakReport, ListRequest, RevokeAllRequest, RevokeRequest, Revoked,
@@ -63,6 +63,7 @@ struct Parts {
     rekeying: Mutex<()>,
     /// When old requests were forgotten last, in milliseconds since the epoch.
     forgotten_at: AtomicI64,
+    retention: Retention,
 }
 
 /// What a reload replaces. Each request is answered under the rules that it began with, never under a mix.
@@ -109,6 +110,7 @@ impl Service {
             uses: Uses::default(),
             rekeying: Mutex::default(),
             forgotten_at: AtomicI64::new(0),
+            retention: Retention::default(),
         }))
     }
 
@@ -205,6 +207,14 @@ impl<T> Page<T> {
             filter,
         }
     }
+}
+
+/// Between half and one and a half of it: replicas that look at different times seldom find the same.
+fn jittered(interval: Duration) -> Duration {
+    let mut byte = [0];
+    // Without it they look at the same times, and are as right.
+    getrandom::fill(&mut byte).ok();
+    interval / 2 + interval * u32::from(byte[0]) / 255
 }
 
 fn member_not_found(key: &MemberKey) -> Error {

@@ -17,6 +17,7 @@ mod mutate;
 mod pool;
 mod probe;
 mod requests;
+mod retention;
 mod staleness;
 mod tokens;
 mod turns;
@@ -32,6 +33,7 @@ pub use follow::{FeedEvent, FeedRead, listen};
 pub use line::Line;
 pub use mutate::{Change, Done, Mutation};
 pub use requests::PastRequest;
+pub use retention::{Dropped, Position};
 pub use sea_orm::ConnectionTrait as Connection;
 pub use tokens::{DueToken, NewToken, Presentation, TokenFilter};
 pub use vitals::{PoolVitals, Vitals};
@@ -63,6 +65,7 @@ pub struct Store {
     turns: Arc<turns::Turns>,
     /// The newest revision that was read or written here.
     head: Arc<AtomicI64>,
+    retained: Arc<retention::Retained>,
     /// Called with each change that was committed.
     observer: Option<Observer>,
     /// Called with each change that was or may have been made, before its caller is told.

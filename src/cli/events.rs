@@ -11,7 +11,8 @@ use super::{
     token::{parse_actor, parse_instant},
 };
 use crate::pb::{
-    Actor, Event, ListEventsRequest, ListEventsResponse, event_service_client::EventServiceClient,
+    Actor, Event, ListEventsRequest, ListEventsResponse, TrailStart,
+    event_service_client::EventServiceClient,
 };
 
 /// What every event has. Whatever else is set is its kind.
@@ -108,6 +109,7 @@ impl Events {
             let page = session.answer(client.list_events(session.request(request)).await)?;
             list.events.extend(page.events);
             list.next_page_token = page.next_page_token;
+            list.trail_start = page.trail_start;
             if list.next_page_token.is_empty() || list.events.len() >= limit {
                 break;
             }
@@ -127,12 +129,25 @@ impl Events {
                 table.row(cells);
             }
             let more = match list.next_page_token.as_str() {
-                "" => "",
-                _ => "\nThere are more: raise --limit\n",
+                "" => missing(list.trail_start.as_ref(), self.since.as_ref()),
+                _ => "\nThere are more: raise --limit\n".to_owned(),
             };
-            table.text(paint) + more
+            table.text(paint) + &more
         })
     }
+}
+
+/// That there may have been more, if older events were dropped than were asked for.
+fn missing(start: Option<&TrailStart>, since: Option<&Timestamp>) -> String {
+    let Some(began) = start.and_then(|start| start.occurred_at) else {
+        return String::new();
+    };
+    let place = |at: &Timestamp| (at.seconds, at.nanos);
+    if since.is_some_and(|since| place(since) > place(&began)) {
+        return String::new();
+    }
+    let began = instant(Some(&began), "-");
+    format!("\nThe trail begins at {began}: older events were dropped\n")
 }
 
 fn row(event: &Event) -> Result<[Cell; 7], Failure> {

@@ -115,7 +115,7 @@ impl Entry {
     }
 }
 
-const TABLE: [Entry; 21] = {
+const TABLE: [Entry; 22] = {
     use Fallback::{Always, ByMode, Described, None};
     use Group::{Database, Policy, Server};
     [
@@ -271,6 +271,13 @@ const TABLE: [Entry; 21] = {
             Always("off"),
             "Which decisions are logged, at level info to the target `countersign::decision`: `off`, or every denial \
              and this share of the allows, from `0` to `1`, such as `0.01`",
+        ),
+        Entry::new(
+            "event_retention",
+            Server,
+            Always("forever"),
+            "How long events are kept: `forever`, or 7d to 36500d. The oldest are dropped first, for good, a few at \
+             once; of several servers the shortest counts",
         ),
     ]
 };

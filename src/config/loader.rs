@@ -71,6 +71,7 @@ impl Loader {
         });
         let log = self.parse("log", value::log_directives);
         let decision_log = self.parse("decision_log", value::share_or_off);
+        let event_retention = self.parse("event_retention", value::retention);
         let callers = self.callers();
         let tls = self.tls();
         self.check_addresses(listen_addr, metrics_addr);
@@ -95,6 +96,7 @@ impl Loader {
             drain_delay: drain_delay?,
             log: log?,
             decision_log: decision_log?,
+            event_retention: event_retention?,
             callers: callers?,
         })
     }

@@ -48,6 +48,7 @@ fn defaults_of_serve_are_those_documented() {
     assert!(config.reflection);
     assert_eq!(config.drain_delay, Duration::from_secs(2));
     assert_eq!(config.log, "info");
+    assert_eq!(config.event_retention, None);
 }
 
 #[test]

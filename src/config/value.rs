@@ -74,6 +74,19 @@ fn read_duration(text: &str) -> Option<Duration> {
     number.checked_mul(millis).map(Duration::from_millis)
 }
 
+/// `forever`, or how long something is kept.
+pub(super) fn retention(text: &str) -> Result<Option<Duration>, String> {
+    if text == "forever" {
+        return Ok(None);
+    }
+    let [least, most] = ["7d", "36500d"];
+    let refusal =
+        |_| format!("must be `forever`, or from {least} to {most}, such as `90d`, not `{text}`");
+    duration_within(text, [least, most])
+        .map(Some)
+        .map_err(refusal)
+}
+
 /// `off`, or a share.
 pub(super) fn share_or_off(text: &str) -> Result<Option<Share>, String> {
     if text == "off" {

@@ -188,6 +188,16 @@ pub enum Error {
         /// As asked for.
         revision: String,
     },
+    /// The event of this revision is not kept any more.
+    #[error(
+        "the event of revision `{revision}` was dropped, as all before `{oldest_revision}` were"
+    )]
+    RevisionDropped {
+        /// As asked for.
+        revision: String,
+        /// The oldest whose event is kept.
+        oldest_revision: String,
+    },
     /// A watcher of events did not read for too long.
     #[error("the watcher did not keep up: watch again after `{revision}`")]
     WatcherTooSlow {
@@ -267,7 +277,8 @@ impl Error {
             | Self::WorkspaceDeleted { .. }
             | Self::MemberSuspended { .. }
             | Self::MemberRemoved { .. }
-            | Self::RevisionUnknown { .. } => Code::FailedPrecondition,
+            | Self::RevisionUnknown { .. }
+            | Self::RevisionDropped { .. } => Code::FailedPrecondition,
             Self::EtagMismatch { .. } => Code::Aborted,
             Self::ActorNotPermitted { .. } | Self::GrantMissing { .. } => Code::PermissionDenied,
             Self::CredentialMissing | Self::CredentialInvalid | Self::CredentialAmbiguous => {
@@ -315,6 +326,7 @@ impl Error {
             Self::CredentialAmbiguous => "CREDENTIAL_AMBIGUOUS",
             Self::TooManyRequests { .. } => "TOO_MANY_REQUESTS",
             Self::RevisionUnknown { .. } => "REVISION_UNKNOWN",
+            Self::RevisionDropped { .. } => "REVISION_DROPPED",
             Self::WatcherTooSlow { .. } => "WATCHER_TOO_SLOW",
             Self::TooManyWatchers { .. } => "TOO_MANY_WATCHERS",
             Self::Overloaded { .. } => "OVERLOADED",

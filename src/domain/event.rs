@@ -94,6 +94,22 @@ pub struct Event {
     pub details: Option<Details>,
 }
 
+/// The oldest event that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrailStart {
+    /// Its position.
+    pub revision: Revision,
+    /// When it happened.
+    pub at: Timestamp,
+}
+
+impl TrailStart {
+    /// Whether no event was ever dropped.
+    pub fn is_first(&self) -> bool {
+        self.revision.number == 0
+    }
+}
+
 /// A token policy as it is recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenPolicyRecord {

@@ -173,6 +173,11 @@ impl RevisionName {
         }
     }
 
+    /// The start of the event's id.
+    pub fn start(&self) -> &[u8] {
+        &self.start
+    }
+
     /// Whether it names this position.
     pub fn names(&self, revision: &Revision) -> bool {
         self.number == revision.number && revision.event_id.0.starts_with(&self.start)

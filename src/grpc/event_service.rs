@@ -10,11 +10,11 @@ use crate::{
     domain::{
         caller::Grant,
         error::{Error, Problem},
-        event::EventKind,
+        event::{EventKind, TrailStart},
         ids::{CallerName, RevisionName, WorkspaceId},
     },
     pb::{
-        ListEventsRequest, ListEventsResponse, WatchEventsRequest, WatchEventsResponse,
+        self, ListEventsRequest, ListEventsResponse, WatchEventsRequest, WatchEventsResponse,
         event_service_server::EventService,
     },
     service::{EventFilter, PageRequest, Service},
@@ -43,7 +43,7 @@ impl EventService for Api {
     ) -> Result<Response<ListEventsResponse>, Status> {
         self.gate.admit(&request, &[Grant::EventsRead])?;
         let (filter, asked) = parse(&self.service, request.into_inner())?;
-        let found = self.service.list_events(filter, asked).await?;
+        let (found, start) = self.service.list_events(filter, asked).await?;
         let (events, next_page_token) = page::render(
             &self.service,
             found,
@@ -53,8 +53,17 @@ impl EventService for Api {
         Ok(Response::new(ListEventsResponse {
             events,
             next_page_token,
+            trail_start: trail_start(&start),
         }))
     }
+}
+
+/// None where nothing is missing.
+fn trail_start(start: &TrailStart) -> Option<pb::TrailStart> {
+    (!start.is_first()).then(|| pb::TrailStart {
+        revision: start.revision.to_string(),
+        occurred_at: Some(render::timestamp(start.at)),
+    })
 }
 
 fn parse_watch(

@@ -373,7 +373,7 @@ fn details(details: Details) -> DetailsForm {
     }
 }
 
-fn timestamp(at: Timestamp) -> prost_types::Timestamp {
+pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp {
         seconds: at.0.div_euclid(1000),
         nanos: i32::try_from(at.0.rem_euclid(1000) * 1_000_000).unwrap_or(0),

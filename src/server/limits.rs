@@ -29,6 +29,8 @@ pub struct Limits {
     pub use_interval: Duration,
     /// How often tokens are looked for that are about to expire or have expired, give or take a half.
     pub notice_interval: Duration,
+    /// How often events are looked for that are too old to be kept, give or take a half.
+    pub retention_interval: Duration,
     /// Of the calls, whatever the connection.
     pub calls: CallLimits,
 }
@@ -46,6 +48,7 @@ impl Default for Limits {
             connection_grace: Duration::from_secs(30),
             use_interval: Duration::from_secs(30),
             notice_interval: Duration::from_secs(30),
+            retention_interval: Duration::from_secs(10 * 60),
             calls: CallLimits::default(),
         }
     }

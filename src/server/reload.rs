@@ -26,6 +26,7 @@ pub(super) struct Replaceable {
     pub(super) rules: Rules,
     pub(super) callers: Callers,
     pub(super) tls: Option<Tls>,
+    pub(super) event_retention: Option<Duration>,
     log: String,
 }
 
@@ -90,6 +91,7 @@ pub(super) fn split(config: Config) -> (Replaceable, Fixed) {
         },
         callers: config.callers,
         tls: config.tls,
+        event_retention: config.event_retention,
         log: config.log,
     };
     (replaceable, fixed)
@@ -160,6 +162,7 @@ impl Reloader {
         }
         self.telemetry.set_policy(&hash);
         self.gate.replace_callers(new.callers);
+        self.service.keep_events_for(new.event_retention);
         self.tls.store(new.tls.map(Arc::new));
         tracing::info!(policy.hash = %hash, "the configuration was reloaded");
         let differences = self.fixed.differences(&fixed);

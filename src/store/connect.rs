@@ -108,14 +108,19 @@ impl Store {
             clock,
             turns: Arc::new(Turns::new(usize::try_from(writers).unwrap_or(1))),
             head: Arc::default(),
+            retained: Arc::default(),
             observer: None,
             on_outcome: None,
             on_statement: None,
             _lock: lock,
         };
         store.check_peppers(ring).await?;
-        // So that the newest revision is known from the start.
-        match store.read().head().await {
+        // So that the newest and the oldest revision are known from the start.
+        let ends = async {
+            store.read().head().await?;
+            store.find_trail_start().await
+        };
+        match ends.await {
             Err(Abort::Database(error)) => Err(fault(error)),
             Ok(_) | Err(_) => Ok(store),
         }

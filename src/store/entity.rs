@@ -17,8 +17,10 @@ macro_rules! debug_only {
     };
 }
 
+pub(super) mod dropped_event;
 pub(super) mod event;
 pub(super) mod feed_head;
+pub(super) mod feed_tail;
 pub(super) mod member;
 pub(super) mod request;
 pub(super) mod revocation;
@@ -118,5 +120,7 @@ mod tests {
         assert_same(&db, event::Entity).await;
         assert_same(&db, request::Entity).await;
         assert_same(&db, feed_head::Entity).await;
+        assert_same(&db, feed_tail::Entity).await;
+        assert_same(&db, dropped_event::Entity).await;
     }
 }

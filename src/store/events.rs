@@ -11,7 +11,7 @@ use super::{
 };
 use crate::domain::{
     event::{Event, EventKind},
-    ids::{CallerName, MemberId, MemberKey, Revision, TokenId, WorkspaceId},
+    ids::{CallerName, MemberId, MemberKey, TokenId, WorkspaceId},
     time::Timestamp,
 };
 
@@ -63,14 +63,6 @@ impl EventFilter {
 }
 
 impl<C: ConnectionTrait> Session<C> {
-    /// The change at this position of the feed.
-    #[tracing::instrument(skip_all, name = "store.find_revision")]
-    pub async fn find_revision(&self, number: i64) -> Result<Option<Revision>, Abort> {
-        let row = event::Entity::find_by_id(number).one(&self.db).await?;
-        row.map(|row| event::revision(row.revision, &row.event_id))
-            .transpose()
-    }
-
     /// Up to `limit` changes from this position on, with the position itself first: whoever reads on from there sees whether
     /// the feed is still the one that it knows.
     #[tracing::instrument(skip_all, name = "store.read_feed")]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    FeedRead, Presentation, Session, StatementObserver, Store,
+    FeedRead, Position, Presentation, Session, StatementObserver, Store,
     fault::{Abort, within},
     pool::connect,
 };
@@ -92,12 +92,12 @@ impl Line {
         self.settle(answer)
     }
 
-    /// Whether there is a change with this name.
+    /// Whether there is a change with this name, be its event kept or not.
     pub async fn knows(&mut self, name: RevisionName, patience: Duration) -> Result<bool, Abort> {
-        let ask = async { self.session().await?.find_revision(name.number).await };
+        let ask = async { self.session().await?.find_position(&name).await };
         let answer = within(patience, ask).await;
         let found = self.settle(answer)?;
-        Ok(found.is_some_and(|revision| name.names(&revision)))
+        Ok(matches!(found, Position::Kept(_) | Position::Dropped))
     }
 
     /// Opens the connection, so that the first question need not wait for it.

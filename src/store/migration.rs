@@ -9,6 +9,7 @@ mod m20261124_000006_token_use;
 mod m20261124_000007_notices;
 mod m20261124_000008_idle_limit;
 mod m20261124_000009_find_events;
+mod m20261126_000001_drop_events;
 
 use std::collections::HashSet;
 
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000007_notices::Migration),
             Box::new(m20261124_000008_idle_limit::Migration),
             Box::new(m20261124_000009_find_events::Migration),
+            Box::new(m20261126_000001_drop_events::Migration),
         ]
     }
 

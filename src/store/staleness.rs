@@ -51,7 +51,7 @@ impl<C: ConnectionTrait> Session<C> {
     }
 }
 
-fn now(backend: DbBackend) -> &'static str {
+pub(super) fn now(backend: DbBackend) -> &'static str {
     match backend {
         DbBackend::Postgres => NOW_POSTGRES,
         _ => NOW_SQLITE,

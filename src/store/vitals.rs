@@ -7,7 +7,7 @@ use std::sync::{
 
 use sea_orm::DatabaseConnection;
 
-use super::Store;
+use super::{Store, retention::Retained};
 use crate::domain::database_url::Backend;
 
 /// Reads how the database is doing. Does not keep an embedded one locked, as a [`Store`] does.
@@ -16,6 +16,7 @@ pub struct Vitals {
     write: DatabaseConnection,
     backend: Backend,
     head: Arc<AtomicI64>,
+    retained: Arc<Retained>,
 }
 
 /// A pool of connections, at a moment.
@@ -35,6 +36,7 @@ impl Store {
             write: self.write.clone(),
             backend: self.backend,
             head: Arc::clone(&self.head),
+            retained: Arc::clone(&self.retained),
         }
     }
 }
@@ -43,6 +45,16 @@ impl Vitals {
     /// The newest revision of the feed that was read or written here.
     pub fn head(&self) -> i64 {
         self.head.load(Ordering::Relaxed)
+    }
+
+    /// The oldest revision whose event is kept, as far as was seen here.
+    pub fn tail(&self) -> i64 {
+        self.retained.oldest()
+    }
+
+    /// How many events were dropped from here.
+    pub fn dropped_events(&self) -> u64 {
+        self.retained.dropped()
     }
 
     /// The pool of queries.

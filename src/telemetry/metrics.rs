@@ -3,6 +3,7 @@
 mod calls;
 mod changes;
 mod family;
+mod feed;
 mod handshakes;
 mod view;
 
@@ -11,16 +12,17 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use prometheus::{
-    Error, Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
-};
+use prometheus::{Error, Gauge, IntCounter, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
 
 pub(super) use self::calls::{Calls, code_name};
-use self::changes::Changes;
-use self::family::{counter, counters, gauge, gauges};
 pub use self::handshakes::HandshakeFailure;
 use self::view::ViewMetrics;
 pub use self::view::ViewSample;
+use self::{
+    changes::Changes,
+    family::{counter, counters, gauges},
+    feed::FeedMetrics,
+};
 use crate::domain::{
     decide::{Decision, DenyReason},
     event::Details,
@@ -44,6 +46,10 @@ const POOLS: [&str; 2] = ["read", "write"];
 pub struct DatabaseSample {
     /// The newest revision that was seen.
     pub head: i64,
+    /// The oldest revision whose event is kept.
+    pub tail: i64,
+    /// How many events were dropped from here.
+    pub dropped_events: u64,
     /// The pools.
     pub pools: Vec<PoolSample>,
 }
@@ -83,7 +89,7 @@ pub(super) struct Metrics {
     reloads: IntCounterVec,
     pool_open: IntGaugeVec,
     pool_idle: IntGaugeVec,
-    feed_head: IntGauge,
+    feed: FeedMetrics,
     policy: IntGaugeVec,
     policy_hash: Mutex<Option<String>>,
     spans: SpanCounters,
@@ -152,11 +158,7 @@ impl Metrics {
                 "Open connections to the database that nobody uses, by pool.",
                 &["pool"],
             )?,
-            feed_head: gauge(
-                register,
-                "countersign_feed_head_revision",
-                "The newest revision of the feed that this server has seen.",
-            )?,
+            feed: FeedMetrics::new(register)?,
             policy: gauges(
                 register,
                 "countersign_policy_info",
@@ -215,7 +217,7 @@ impl Metrics {
     pub(super) fn scrape(&self) -> Result<String, Error> {
         if let Some(sample) = &*lock(&self.database) {
             let sample = sample();
-            self.feed_head.set(sample.head);
+            self.feed.take(&sample);
             for pool in sample.pools {
                 let label = [pool.name];
                 let open = self.pool_open.get_metric_with_label_values(&label)?;

@@ -150,7 +150,7 @@ impl Follower {
         if self.memory.apply(read, before, sent).is_err() {
             self.counters.resyncs.count();
             tracing::warn!(
-                "the feed is not the one that was followed: all that was remembered is forgotten"
+                "the feed does not go on where it was read last: all that was remembered is forgotten"
             );
             self.memory.reset();
             self.cursor = None;

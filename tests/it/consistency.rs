@@ -7,8 +7,10 @@ mod ambush;
 mod changes;
 mod check;
 mod cluster;
+mod drops;
 mod faults;
 mod hunters;
+mod idlers;
 mod model;
 mod paused;
 mod racers;
@@ -62,6 +64,7 @@ async fn no_allow_is_stale_and_no_write_is_lost_whatever_fails() {
         let report = run(&mut server, seed).await;
         println!("{FIRST_SEED}={seed} {SEEDS}=1\n{report}");
         assert!(report.is_sound(), "seed {seed}: {report}");
+        assert_ne!(report.calls["events dropped"], 0, "seed {seed}");
         outside += report.outside;
         decided += report.decided_outside;
     }
@@ -98,16 +101,23 @@ async fn run(server: &mut Server, seed: u64) -> Report {
         let worker = racers::race(cluster, random.fork(), stop, id);
         workers.push(tokio::spawn(worker));
     }
+    let worker = idlers::idle(Arc::clone(&cluster), random.fork(), Arc::clone(&stop));
+    workers.push(tokio::spawn(worker));
+    let dropping = drops::drop_old(Arc::clone(&cluster), random.fork(), Arc::clone(&stop));
+    let dropping = tokio::spawn(dropping);
     faults::strike(&cluster, server, &mut random, seed).await;
     stop.store(true, Ordering::Relaxed);
     for worker in workers {
         worker.await.expect("the worker does not panic");
     }
+    let dropped = dropping.await.expect("it does not panic");
+    drops::bring_back(&cluster).await;
     tokio::time::sleep(BOUND).await;
     let mut end = Report::default();
     let record = cluster.journal.take();
     let model = restore::compare(&cluster, &mut end).await;
     let mut report = check(&record, &model);
+    report.calls.insert("events dropped".to_owned(), dropped);
     restore::restore(&cluster, seed, &mut end).await;
     for (fault, sentences) in end.faults {
         report.faults.entry(fault).or_default().extend(sentences);
@@ -118,13 +128,14 @@ async fn run(server: &mut Server, seed: u64) -> Report {
 /// The world that everybody works in, a backup of it, and what slows commits down.
 async fn prepare(cluster: &Cluster) {
     let client = cluster.client(0);
-    for workspace in WORKSPACES.iter().chain(&["burst"]) {
+    for workspace in WORKSPACES.iter().chain(&["burst", idlers::WORKSPACE]) {
         client.create_workspace(workspace).await;
     }
     assert!(
         cluster.sql(faults::SLOW_COMMITS).await,
         "the trigger is there"
     );
+    drops::prepare(cluster).await;
     for (number, member) in workers::members().enumerate() {
         let role = Intent::Put(ROLES[number % ROLES.len()]);
         cluster.change(0, &member, role, None).await;

@@ -31,6 +31,7 @@ mod permissions;
 mod readme;
 mod reload;
 mod restore_guard;
+mod retention;
 mod retries;
 mod rotation;
 mod scopes;

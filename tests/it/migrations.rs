@@ -32,7 +32,8 @@ const MIGRATIONS: &str = "m20261124_000001_create_core\n\
     m20261124_000006_token_use\n\
     m20261124_000007_notices\n\
     m20261124_000008_idle_limit\n\
-    m20261124_000009_find_events\n";
+    m20261124_000009_find_events\n\
+    m20261126_000001_drop_events\n";
 const NOTHING: &str = "nothing to do\n";
 
 /// Runs `countersign migrate` and more of these at once, with these arguments besides the database.

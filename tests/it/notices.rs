@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SWEEPS: &str = "sweeps";
 
 /// A notice: of which token, how many days ahead (0: it has expired), and when it was told.
-type Notice = (String, u32, Timestamp);
+pub(crate) type Notice = (String, u32, Timestamp);
 
 /// A server that looks for what is due all the time.
 async fn start(database: &TestDatabase, clock: &TestClock) -> TestServer {
@@ -103,7 +103,7 @@ async fn told(client: &Client, expected: usize) -> Vec<Notice> {
 ///
 /// The first of them is told of by a look that began when it was due, and the second by one that began after the first
 /// was told of: so the first look is over.
-async fn swept(client: &Client, clock: &TestClock) -> Vec<Notice> {
+pub(crate) async fn swept(client: &Client, clock: &TestClock) -> Vec<Notice> {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     client.create_workspace(SWEEPS).await;
     client.put_member(SWEEPS, "sentinel", "member").await;

@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// Runs the command on this database: its exit code, output and complaints.
-fn guard(database: &TestDatabase, arguments: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) fn guard(database: &TestDatabase, arguments: &[&str]) -> (Option<i32>, String, String) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let peppers = folder.path().join("peppers");
     fs::write(&peppers, PEPPER).expect("the file is written");

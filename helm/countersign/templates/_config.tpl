@@ -28,6 +28,7 @@ reflection = {{ .reflection }}
 drain_delay = {{ toJson .drainDelay }}
 log = {{ toJson .log }}
 decision_log = {{ toJson .decisionLog }}
+event_retention = {{ toJson .eventRetention }}
 {{- end }}
 {{- if .Values.tls.enabled }}
 
@@ -54,6 +55,6 @@ acts_for = {{ toJson . }}
 
 {{/* Another word when pods must start anew. All else they take up by themselves, so its change restarts nothing. */}}
 {{- define "countersign.restartChecksum" -}}
-{{- $config := omit .Values.config "tokenPrefix" "retiredTokenPrefixes" "log" -}}
+{{- $config := omit .Values.config "tokenPrefix" "retiredTokenPrefixes" "log" "eventRetention" -}}
 {{- toJson (list $config .Values.database .Values.tls.enabled) | sha256sum | trunc 16 -}}
 {{- end }}

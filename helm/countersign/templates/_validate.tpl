@@ -77,6 +77,12 @@
 {{- if gt (include "countersign.millis" $v.config.drainDelay | int64) 300000 }}
 - `config.drainDelay` is {{ $v.config.drainDelay }}: it must be 5m at most.
 {{- end }}
+{{- if ne $v.config.eventRetention "forever" }}
+{{- $retention := include "countersign.millis" $v.config.eventRetention | int64 }}
+{{- if or (lt $retention 604800000) (gt $retention 3153600000000) }}
+- `config.eventRetention` is {{ $v.config.eventRetention }}: it must be `forever`, or from 7d to 36500d.
+{{- end }}
+{{- end }}
 {{- if has $v.config.tokenPrefix $v.config.retiredTokenPrefixes }}
 - `config.retiredTokenPrefixes` has `{{ $v.config.tokenPrefix }}`, which is the one in use: take it out.
 {{- end }}

@@ -43,6 +43,13 @@ impl Error {
             Self::RevisionUnknown { revision } | Self::WatcherTooSlow { revision } => {
                 vec![("revision", revision.clone())]
             }
+            Self::RevisionDropped {
+                revision,
+                oldest_revision,
+            } => vec![
+                ("revision", revision.clone()),
+                ("oldest_revision", oldest_revision.clone()),
+            ],
             Self::EtagMismatch { etag } => vec![("etag", etag.clone())],
             Self::ActorNotPermitted { actor_id } => vec![("actor_id", actor_id.clone())],
             Self::GrantMissing { caller, grant } => {

@@ -14,6 +14,7 @@ use crate::{
         ids::{Revision, RevisionName, WorkspaceId},
     },
     service::Service,
+    store::{Abort, Position},
 };
 
 /// How many may watch one server.
@@ -81,13 +82,10 @@ impl Service {
         let session = self.0.store.read();
         let cursor = match after {
             None => session.head().await?,
-            Some(name) => session
-                .find_revision(name.number)
-                .await?
-                .filter(|revision| name.names(revision))
-                .ok_or_else(|| Error::RevisionUnknown {
-                    revision: name.to_string(),
-                })?,
+            Some(name) => match session.find_position(&name).await? {
+                Position::Kept(revision) => revision,
+                position => return Err(self.cannot_go_on(name, &position).await?),
+            },
         };
         let now = Instant::now();
         Ok(EventWatch {
@@ -101,6 +99,19 @@ impl Service {
             next_heartbeat: now,
             is_stopped: watchers.is_stopped.subscribe(),
             _place: place,
+        })
+    }
+
+    /// Why nobody can watch after this.
+    async fn cannot_go_on(&self, name: RevisionName, position: &Position) -> Result<Error, Abort> {
+        let revision = name.to_string();
+        if !matches!(position, Position::Dropped) {
+            return Ok(Error::RevisionUnknown { revision });
+        }
+        let start = self.0.store.find_trail_start().await?;
+        Ok(Error::RevisionDropped {
+            revision,
+            oldest_revision: start.revision.to_string(),
         })
     }
 
@@ -157,16 +168,16 @@ impl EventWatch {
         let is_full = events.len() as u64 > PAGE;
         let mut events = events.into_iter();
         // The first must be what was read last, and no number may be left out: else this is another feed, or one that was
-        // set back.
-        let unknown = |revision: Revision| Error::RevisionUnknown {
-            revision: revision.to_string(),
-        };
+        // set back; or the watcher read so slowly that what it read last is dropped by now.
+        let name = RevisionName::of(&self.cursor);
         if events.next().map(|event| event.revision) != Some(self.cursor) {
-            return Err(unknown(self.cursor));
+            let position = session.find_position(&name).await?;
+            return Err(self.service.cannot_go_on(name, &position).await?);
         }
         for event in events {
             if event.revision.number != self.cursor.number + 1 {
-                return Err(unknown(self.cursor));
+                let gap = Position::Unknown;
+                return Err(self.service.cannot_go_on(name, &gap).await?);
             }
             self.cursor = event.revision;
             let is_asked_for = self

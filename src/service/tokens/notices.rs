@@ -16,7 +16,7 @@ use crate::{
         notice,
         token::Origin,
     },
-    service::Service,
+    service::{Service, jittered},
     store::{Abort, Change, DueToken, Mutation, Tx},
 };
 
@@ -73,14 +73,6 @@ impl Service {
             self.0.store.mutate(tell).await.ok();
         }
     }
-}
-
-/// Between half and one and a half of it: replicas that look at different times seldom find the same.
-fn jittered(interval: Duration) -> Duration {
-    let mut byte = [0];
-    // Without it they look at the same times, and are as right.
-    getrandom::fill(&mut byte).ok();
-    interval / 2 + interval * u32::from(byte[0]) / 255
 }
 
 struct Tell {

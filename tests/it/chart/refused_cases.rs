@@ -94,6 +94,11 @@ pub(super) const CONTRADICTIONS: &[(&str, &str, &str)] = &[
     ),
     (
         "minimal",
+        "config: {eventRetention: 167h}",
+        "`config.eventRetention` is 167h: it must be `forever`, or from 7d to 36500d.",
+    ),
+    (
+        "minimal",
         "config: {retiredTokenPrefixes: [old_pat, csn_pat]}",
         "`config.retiredTokenPrefixes` has `csn_pat`, which is the one in use: take it out.",
     ),
@@ -238,6 +243,7 @@ pub(super) const NOT_IN_THE_SCHEMA: &[(&str, &str)] = &[
     ("config: {stalenessBound: 1 s}", "stalenessBound"),
     ("config: {stalenessBound: 1}", "stalenessBound"),
     ("config: {drainDelay: soon}", "drainDelay"),
+    ("config: {eventRetention: never}", "eventRetention"),
     ("config: {viewCapacity: 0}", "viewCapacity"),
     ("config: {tokenPrefix: X}", "tokenPrefix"),
     ("config: {decisionLog: \"2\"}", "decisionLog"),

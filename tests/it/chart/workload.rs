@@ -165,6 +165,7 @@ fn a_change_restarts_the_pods_only_where_it_has_to() {
             "callers: [{name: other, keyDigests: [\"DIGEST\"], grants: [authorize]}]",
             false,
         ),
+        ("config: {eventRetention: 90d}", false),
         ("networkPolicy: {databasePort: 6432}", false),
         ("config: {stalenessBound: 2s}", true),
         ("config: {viewCapacity: 10}", true),

@@ -72,6 +72,18 @@ pub(super) const IN_THE_FILE: &[(&str, usize, &str, &str)] = &[
         "must be a string, in quotes",
     ),
     (
+        "event_retention = \"6d\"",
+        4,
+        "event_retention",
+        "must be `forever`, or from 7d to 36500d, such as `90d`, not `6d`",
+    ),
+    (
+        "event_retention = \"never\"",
+        4,
+        "event_retention",
+        "must be `forever`, or from 7d to 36500d, such as `90d`, not `never`",
+    ),
+    (
         "token_prefix = \"Csn\"",
         4,
         "token_prefix",

@@ -23,6 +23,11 @@ const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60 + 5);
 /// For how long some of those that are rotated live on.
 const OVERLAP: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
+/// What a token may go unused for, where that is limited: the least that there is.
+const IDLE_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// What the names of tokens begin with that are made to look as if they had gone unused for longer.
+pub(super) const IDLE: &str = "idle ";
+
 /// What a mutation is about. Empty parts: it is about none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Target {
@@ -140,8 +145,21 @@ pub(super) async fn send(
             };
             tokens.revoke_tokens(request).await?.into_inner().revision
         }
-        Intent::RequireExpiry(is_required) => {
-            require_expiry(client, &target.workspace, is_required).await?
+        Intent::RequireExpiry(require_expiry) => {
+            let policy = TokenPolicy {
+                require_expiry,
+                ..Default::default()
+            };
+            let path = "token_policy.require_expiry";
+            set_policy(client, &target.workspace, policy, path).await?
+        }
+        Intent::LimitIdle(is_limited) => {
+            let policy = TokenPolicy {
+                idle_limit: is_limited.then(|| span(IDLE_LIMIT)),
+                ..Default::default()
+            };
+            let path = "token_policy.idle_limit";
+            set_policy(client, &target.workspace, policy, path).await?
         }
         _ => change_member(client, target, intent).await?,
     };
@@ -156,16 +174,13 @@ fn span(span: Duration) -> prost_types::Duration {
     span.try_into().expect("in range")
 }
 
-async fn require_expiry(
+async fn set_policy(
     client: &Client,
     workspace_id: &str,
-    is_required: bool,
+    policy: TokenPolicy,
+    path: &str,
 ) -> Result<String, Status> {
-    let policy = TokenPolicy {
-        require_expiry: is_required,
-        ..Default::default()
-    };
-    let request = policy_request(workspace_id, policy, &["token_policy.require_expiry"]);
+    let request = policy_request(workspace_id, policy, &[path]);
     let answer = client.directory.clone().update_workspace(request).await;
     Ok(answer?.into_inner().revision)
 }

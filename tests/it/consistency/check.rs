@@ -140,6 +140,7 @@ fn check_mutations(record: &Record, model: &Model, report: &mut Report) {
         let what = match mutation.intent {
             Intent::Rotate { .. } => "rotation made",
             Intent::RequireExpiry(true) => "requirement of an expiry made",
+            Intent::LimitIdle(true) => "idle limit made",
             _ => "mutation made",
         };
         *report.calls.entry(what.to_owned()).or_default() += 1;

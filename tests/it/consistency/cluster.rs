@@ -17,6 +17,7 @@ use tonic::{Code, Response, Status};
 
 use super::{
     changes::{Target, send},
+    idlers,
     record::{Answer, Ask, Decision, Intent, Journal, Mutation},
 };
 use crate::support::{
@@ -162,6 +163,12 @@ impl Cluster {
             .cloned()
     }
 
+    /// Any revision that an answer carried, be it the oldest.
+    pub(super) fn any_revision(&self, random: &mut Random) -> Option<String> {
+        let revisions = self.revisions.lock().expect("the revisions");
+        (!revisions.is_empty()).then(|| random.pick(&revisions).clone())
+    }
+
     /// Whether the next revocation is to wait for the replicas: every third.
     fn is_to_wait(&self) -> bool {
         let made = self.revisions.lock().expect("the revisions").len();
@@ -218,18 +225,18 @@ impl Cluster {
                 answer,
             });
         });
-        if matches!(intent, Intent::Issue | Intent::Rotate { .. }) {
+        let is_for_all = target.workspace != idlers::WORKSPACE;
+        if matches!(intent, Intent::Issue | Intent::Rotate { .. }) && is_for_all {
             let mut tokens = self.tokens.lock().expect("the tokens");
             tokens.extend(known.clone());
         }
         known
     }
 
-    /// Ends the time in which tokens of a workspace must have an expiry, unless that fails again and again.
-    pub(super) async fn require_no_expiry(&self, workspace: &Target, random: &mut Random) {
+    /// Loosens the policy of a workspace, unless that fails again and again.
+    pub(super) async fn loosen(&self, workspace: &Target, intent: Intent, random: &mut Random) {
         for _ in 0..TRIES {
             let any = random.below(REPLICAS);
-            let intent = Intent::RequireExpiry(false);
             if self.change(any, workspace, intent, None).await.is_some() {
                 return;
             }

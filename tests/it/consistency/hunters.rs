@@ -67,7 +67,8 @@ pub(super) async fn hunt(cluster: Arc<Cluster>, mut random: Random, stop: Stop, 
             is_over.store(true, Ordering::Relaxed);
             if intent == Intent::RequireExpiry(true) {
                 let workspace = Target::workspace(workspace);
-                cluster.require_no_expiry(&workspace, &mut random).await;
+                let intent = Intent::RequireExpiry(false);
+                cluster.loosen(&workspace, intent, &mut random).await;
             }
         };
         join!(first, second, third, taking);

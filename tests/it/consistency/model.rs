@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive};
 use serde_json::{Value, json};
 
 use super::{
-    changes::{ELSEWHERE, ONLY_USERS},
+    changes::{ELSEWHERE, IDLE, ONLY_USERS},
     record::{Ask, Intent},
 };
 use crate::support::history::Recorded;
@@ -20,6 +20,8 @@ struct Life {
     reads_users_only: bool,
     /// Whether it may be used only from where nobody asks.
     is_elsewhere: bool,
+    /// Whether it has gone unused for longer than may be limited. It is asked only once for what it may do.
+    is_idle: bool,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub(super) struct Model {
     members: BTreeMap<String, Vec<(i64, Member)>>,
     /// By subject: whether tokens of the workspace must have an expiry, from which revision on.
     requires_expiry: BTreeMap<String, Vec<(i64, bool)>>,
+    /// The same of whether they must have been used lately.
+    limits_idle: BTreeMap<String, Vec<(i64, bool)>>,
     /// The newest revision that changed what is allowed, or can have.
     newest_change: i64,
 }
@@ -133,6 +137,9 @@ impl Model {
             },
             reads_users_only: details["scopes"] == json!([ONLY_USERS]),
             is_elsewhere: details["allowed_cidrs"] == json!([ELSEWHERE]),
+            is_idle: details["name"]
+                .as_str()
+                .is_some_and(|name| name.starts_with(IDLE)),
         };
         self.tokens.insert(subject.to_owned(), life);
     }
@@ -150,9 +157,12 @@ impl Model {
     }
 
     fn update(&mut self, subject: &str, number: i64, details: &Value) {
-        if let Some(is_required) = details["token_policy"]["require_expiry"].as_bool() {
+        let policy = &details["token_policy"];
+        if let Some(is_required) = policy["require_expiry"].as_bool() {
             let history = self.requires_expiry.entry(subject.to_owned()).or_default();
             history.push((number, is_required));
+            let history = self.limits_idle.entry(subject.to_owned()).or_default();
+            history.push((number, policy["idle_limit"].is_i64()));
         }
     }
 
@@ -196,6 +206,11 @@ impl Model {
         history.is_some_and(|history| held_at(history, revision) == Some(&true))
     }
 
+    fn limits_idle(&self, workspace: &str, revision: i64) -> bool {
+        let history = self.limits_idle.get(workspace);
+        history.is_some_and(|history| held_at(history, revision) == Some(&true))
+    }
+
     /// Whether the workspace lets the token be of use, by its expiry.
     fn is_admitted(&self, token: &str, revision: i64) -> bool {
         let life = self.tokens.get(token);
@@ -214,10 +229,11 @@ impl Model {
         let Some(member) = self.member_at(&member_of(token), revision) else {
             return false;
         };
-        let is_limited = self
-            .tokens
-            .get(token)
-            .is_some_and(|life| life.is_elsewhere || (life.reads_users_only && ask != Ask::Users));
+        let is_limited = self.tokens.get(token).is_some_and(|life| {
+            life.is_elsewhere
+                || (life.reads_users_only && ask != Ask::Users)
+                || (life.is_idle && self.limits_idle(&workspace_of(token), revision))
+        });
         self.is_live(token, revision)
             && self.is_admitted(token, revision)
             && !is_limited
@@ -239,6 +255,7 @@ impl Model {
             .flat_map(|life| [life.issued, life.ended, life.expires]);
         let member = self.members.get(&member_of(token));
         let member = member.into_iter().flatten().map(|(from, _)| *from);
+        // Both are told with each change of a policy.
         let policy = self.requires_expiry.get(&workspace_of(token));
         let policy = policy.into_iter().flatten().map(|(from, _)| *from);
         let changes = life.chain(member).chain(policy);
@@ -261,7 +278,7 @@ impl Model {
             Intent::Put(_) | Intent::SetRole(_) => &["MEMBER_ADDED", "MEMBER_ROLE_CHANGED"],
             Intent::Suspend | Intent::Reactivate => &["MEMBER_STATE_CHANGED"],
             Intent::Remove => &["MEMBER_REMOVED"],
-            Intent::RequireExpiry(_) => &["WORKSPACE_UPDATED"],
+            Intent::RequireExpiry(_) | Intent::LimitIdle(_) => &["WORKSPACE_UPDATED"],
         };
         let index = usize::try_from(revision).expect("a revision");
         let (kind, about) = &self.events[index];
@@ -292,6 +309,7 @@ impl Model {
             Intent::RequireExpiry(is_required) => {
                 self.requires_expiry(subject, revision) == is_required
             }
+            Intent::LimitIdle(is_limited) => self.limits_idle(subject, revision) == is_limited,
         }
     }
 }

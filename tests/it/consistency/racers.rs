@@ -92,7 +92,8 @@ pub(super) async fn race(cluster: Arc<Cluster>, mut random: Random, stop: Stop, 
         }
         calls.join_all().await;
         if race == Race::RequireExpiry {
-            cluster.require_no_expiry(&shared, &mut random).await;
+            let intent = Intent::RequireExpiry(false);
+            cluster.loosen(&shared, intent, &mut random).await;
         }
         // A member has no room for ever more of those that outlive their race.
         let any = random.below(REPLICAS);

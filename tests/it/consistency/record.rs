@@ -49,6 +49,8 @@ pub(super) enum Intent {
     Remove,
     /// A token of the workspace must have an expiry to be of use, or need not.
     RequireExpiry(bool),
+    /// A token of the workspace must have been used lately to be of use, or need not.
+    LimitIdle(bool),
 }
 
 impl Intent {

@@ -113,7 +113,7 @@ fn takes_power(intent: Intent) -> bool {
         Intent::Revoke | Intent::RevokeAll | Intent::Suspend | Intent::Remove => true,
         Intent::SetRole(role) => role != "admin",
         Intent::Rotate { overlaps, .. } => !overlaps,
-        Intent::RequireExpiry(is_required) => is_required,
+        Intent::RequireExpiry(is_tighter) | Intent::LimitIdle(is_tighter) => is_tighter,
         Intent::Issue | Intent::Put(_) | Intent::Reactivate => false,
     }
 }

@@ -81,7 +81,8 @@ pub(super) async fn mutate(cluster: Arc<Cluster>, mut random: Random, stop: Stop
         pause(&mut random, 5, 30).await;
         if intent == Intent::RequireExpiry(true) {
             pause(&mut random, 20, 200).await;
-            cluster.require_no_expiry(&target, &mut random).await;
+            let intent = Intent::RequireExpiry(false);
+            cluster.loosen(&target, intent, &mut random).await;
         }
     }
 }
@@ -105,8 +106,11 @@ pub(super) async fn ask(cluster: Arc<Cluster>, mut random: Random, stop: Stop) {
             .pick_token(&mut random)
             .expect("some are there from the start");
         let asks = pick_asks(&mut random);
-        let wants_newest = random.below(5) == 0;
-        let min_revision = wants_newest.then(|| cluster.newest_revision()).flatten();
+        let min_revision = match random.below(100) {
+            0..20 => cluster.newest_revision(),
+            20 => cluster.any_revision(&mut random),
+            _ => None,
+        };
         let give_up = give_up(&mut random);
         let replica = random.below(REPLICAS);
         cluster

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::{postgres, tools};
 
 /// Every table that the service writes, in an order that reads well.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 11] = [
     "workspace",
     "member",
     "token",
@@ -19,6 +19,8 @@ const TABLES: [&str; 9] = [
     "revocation",
     "event",
     "feed_head",
+    "feed_tail",
+    "dropped_event",
     "staleness_bound",
     "request",
 ];

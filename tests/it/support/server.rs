@@ -71,6 +71,7 @@ pub(crate) struct Setup {
     pub(crate) database_direct_url: Option<String>,
     pub(crate) clock: TestClock,
     pub(crate) limits: Limits,
+    pub(crate) event_retention: Option<Duration>,
     /// Told of every statement that is run while it serves.
     pub(crate) statements: Option<Statements>,
 }
@@ -102,8 +103,11 @@ impl Default for Setup {
                 use_interval: Duration::from_secs(3600),
                 // Those about notices do: in all others the feed is theirs.
                 notice_interval: Duration::from_secs(24 * 60 * 60),
+                // As those about retention do.
+                retention_interval: Duration::from_secs(24 * 60 * 60),
                 ..Limits::default()
             },
+            event_retention: None,
             statements: None,
         }
     }
@@ -203,6 +207,7 @@ impl Setup {
             drain_delay: self.drain_delay,
             log: "info".to_owned(),
             decision_log: None,
+            event_retention: self.event_retention,
             callers: self.callers,
         }
     }

@@ -152,6 +152,7 @@ async fn a_change_is_counted_when_it_is_committed_and_only_then(database: TestDa
     ];
     assert_grew(&after, &before, &expected);
     assert_eq!(head(&after), Some(5.0));
+    assert_eq!(after.get("countersign_feed_oldest_revision"), Some(0.0));
 }
 
 async fn a_call_that_its_client_abandons_is_counted_as_cancelled(database: TestDatabase) {

@@ -105,6 +105,8 @@ async fn everything_is_there_from_the_first_scrape(database: TestDatabase) {
         ("countersign_tokens_reused_total".to_owned(), 0.0),
         ("countersign_rpc_calls_in_flight".to_owned(), 0.0),
         ("countersign_feed_head_revision".to_owned(), 0.0),
+        ("countersign_feed_oldest_revision".to_owned(), 0.0),
+        ("countersign_events_dropped_total".to_owned(), 0.0),
         (format!("countersign_policy_info{{hash=\"{hash}\"}}"), 1.0),
         (
             format!("countersign_build_info{{version=\"{version}\"}}"),

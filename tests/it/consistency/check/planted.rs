@@ -22,13 +22,16 @@ const PREDECESSOR: &str = "acme/max/t2";
 const SUCCESSOR: &str = "acme/max/t3";
 /// Has an expiry.
 const LASTING: &str = "acme/max/t4";
+/// Has gone unused for long.
+const IDLE: &str = "acme/max/t5";
 
 fn at(millis: u64) -> At {
     Duration::from_millis(millis)
 }
 
 /// Max has a token from revision 2 on; it is revoked at 3; Max becomes an admin at 4, and has two more tokens from 5 and 6
-/// on; another takes the place of the first of them at 7 and 8; from 9 to 10 every token must have an expiry.
+/// on; another takes the place of the first of them at 7 and 8; from 9 to 10 every token must have an expiry. From 11 on there is
+/// one more, and from 12 to 13 every token must have been used lately.
 fn feed() -> Vec<Recorded> {
     let events = [
         ("FEED_STARTED", "//", "{}"),
@@ -49,6 +52,17 @@ fn feed() -> Vec<Recorded> {
             "WORKSPACE_UPDATED",
             "acme//",
             r#"{"token_policy":{"require_expiry":false}}"#,
+        ),
+        ("TOKEN_ISSUED", IDLE, r#"{"name":"idle 0"}"#),
+        (
+            "WORKSPACE_UPDATED",
+            "acme//",
+            r#"{"token_policy":{"require_expiry":false,"idle_limit":86400000}}"#,
+        ),
+        (
+            "WORKSPACE_UPDATED",
+            "acme//",
+            r#"{"token_policy":{"require_expiry":false,"idle_limit":null}}"#,
         ),
     ];
     (0..)
@@ -100,7 +114,8 @@ fn decision_on(subject: &str, replica: usize, start: u64, named: usize, allow: b
 }
 
 /// Issued by 2 s, revoked between 3.0 and 3.1 s, promoted between 3.2 and 3.3 s; the bound ends at 4.1 s. Rotated between
-/// 6.0 and 6.1 s; an expiry is required from between 8.0 and 8.1 to between 10.0 and 10.1 s.
+/// 6.0 and 6.1 s; an expiry is required from between 8.0 and 8.1 to between 10.0 and 10.1 s, and lately to have been used from
+/// between 13.0 and 13.1 to between 15.0 and 15.1 s.
 fn sound() -> Record {
     Record {
         mutations: vec![
@@ -112,6 +127,9 @@ fn sound() -> Record {
             mutation(8, Intent::REPLACE, 6000, 6100),
             mutation(9, Intent::RequireExpiry(true), 8000, 8100),
             mutation(10, Intent::RequireExpiry(false), 10_000, 10_100),
+            mutation(11, Intent::Issue, 12_000, 12_100),
+            mutation(12, Intent::LimitIdle(true), 13_000, 13_100),
+            mutation(13, Intent::LimitIdle(false), 15_000, 15_100),
         ],
         decisions: vec![
             decision(0, 2500, 2, true),
@@ -130,6 +148,11 @@ fn sound() -> Record {
             decision_on(SUCCESSOR, 1, 9099, 8, true),
             decision_on(SUCCESSOR, 1, 10_500, 10, true),
             decision_on(LASTING, 0, 9500, 9, true),
+            decision_on(IDLE, 0, 12_500, 11, true),
+            decision_on(IDLE, 0, 13_101, 12, false),
+            decision_on(IDLE, 1, 14_099, 11, true),
+            decision_on(LASTING, 1, 14_500, 12, true),
+            decision_on(IDLE, 1, 15_500, 13, true),
         ],
         windows: vec![Window {
             fault: "none".to_owned(),
@@ -148,12 +171,12 @@ fn found(record: &Record) -> Report {
 fn in_a_sound_history_nothing_is_found() {
     let report = found(&sound());
     assert!(report.is_sound(), "{report}");
-    assert_eq!((report.outside, report.decided_outside), (14, 14));
+    assert_eq!((report.outside, report.decided_outside), (19, 19));
 }
 
 type Break = fn(&mut Record);
 
-const STALE: [(&str, Break); 16] = [
+const STALE: [(&str, Break); 18] = [
     ("an allow past the bound", |record| {
         record.decisions.push(decision(1, 4101, 2, true));
     }),
@@ -233,9 +256,17 @@ const STALE: [(&str, Break); 16] = [
             record.decisions.push(stale);
         },
     ),
+    ("an allow of what is idle past the bound", |record| {
+        let stale = decision_on(IDLE, 1, 14_101, 11, true);
+        record.decisions.push(stale);
+    }),
+    ("an allow of what is idle by who limits that", |record| {
+        let stale = decision_on(IDLE, 0, 13_101, 11, true);
+        record.decisions.push(stale);
+    }),
 ];
 
-const OTHERS: [(&str, Fault, Break); 8] = [
+const OTHERS: [(&str, Fault, Break); 10] = [
     ("a denial of what is live", Fault::WrongDenial, |record| {
         record.decisions.push(decision(1, 2500, 2, false));
     }),
@@ -275,6 +306,17 @@ const OTHERS: [(&str, Fault, Break); 8] = [
     ("a policy that is not set", Fault::LostWrite, |record| {
         record.mutations[6].intent = Intent::RequireExpiry(false);
     }),
+    ("a limit that is not set", Fault::LostWrite, |record| {
+        record.mutations[9].intent = Intent::LimitIdle(false);
+    }),
+    (
+        "a denial of what is idle before the limit",
+        Fault::WrongDenial,
+        |record| {
+            let wrong = decision_on(IDLE, 0, 12_500, 11, false);
+            record.decisions.push(wrong);
+        },
+    ),
 ];
 
 #[test]
@@ -326,12 +368,12 @@ fn a_call_that_is_not_decided_counts_only_outside_of_fault_windows() {
     failed.answer = Answer::Failed(Code::Unavailable);
     record.decisions.push(failed.clone());
     let report = found(&record);
-    assert_eq!((report.outside, report.decided_outside), (15, 14));
+    assert_eq!((report.outside, report.decided_outside), (20, 19));
     failed.replica = 2;
     record.decisions.push(failed.clone());
     failed.answer = Answer::GivenUp;
     failed.replica = 1;
     record.decisions.push(failed);
     let report = found(&record);
-    assert_eq!((report.outside, report.decided_outside), (15, 14));
+    assert_eq!((report.outside, report.decided_outside), (20, 19));
 }
