@@ -43,8 +43,16 @@ pub(super) async fn prepare(cluster: &Cluster) {
 pub(super) async fn drop_old(cluster: Arc<Cluster>, mut random: Random, stop: Stop) -> usize {
     let url = DatabaseUrl::parse(cluster.database.url()).expect("an address");
     let ring = PepperRing::parse(PEPPER).expect("a pepper");
-    let store = Store::open(&url, &ring, Clock::system()).await;
-    let store = store.expect("the database is there at the start");
+    // A fault may come first.
+    let store = loop {
+        if stop.load(Ordering::Relaxed) {
+            return 0;
+        }
+        match Store::open(&url, &ring, Clock::system()).await {
+            Ok(store) => break store,
+            Err(_) => pause(&mut random, 100, 500).await,
+        }
+    };
     let age = format!(
         "UPDATE event SET at = -at \
          WHERE at > 0 AND revision <= (SELECT revision FROM feed_head) - {YOUNG}"
