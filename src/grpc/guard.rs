@@ -21,9 +21,12 @@ use tower::{Layer, Service};
 
 use super::{
     DECISIONS, MAX_MESSAGE,
-    gate::{Authenticated, Gate},
+    gate::{Authenticated, Gate, NotYet},
 };
-use crate::domain::error::Error;
+use crate::{
+    domain::{caller::Caller, error::Error},
+    identity::KeyMissing,
+};
 
 /// What our own services' paths begin with. Health and reflection have streams, which end when they end, and must answer
 /// when we are busy.
@@ -32,6 +35,8 @@ const OURS: &str = "/countersign.v1.";
 const REVOKE_TOKEN: &str = "/countersign.v1.TokenService/RevokeToken";
 const REVOKE_TOKENS: &str = "/countersign.v1.TokenService/RevokeTokens";
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How long a call waits for the keys that its caller's token is to be verified by.
+const LONGEST_FETCH: Duration = Duration::from_secs(2);
 
 /// How many calls run, and for how long.
 #[derive(Debug, Clone)]
@@ -103,34 +108,22 @@ pub struct Guard<S> {
 
 type Pending<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
 
-impl<S> Service<Request<Body>> for Guard<S>
+impl<S> Guard<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>>,
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
 {
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Pending<S::Error>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let path = request.uri().path();
-        if !path.starts_with(OURS) {
-            let call = self.inner.call(request);
-            return Box::pin(async move { call.await.map(translate_unknown) });
-        }
+    /// Goes on as this caller's, if there is a place.
+    fn call_for(&mut self, caller: Arc<Caller>, mut request: Request<Body>) -> Pending<S::Error> {
         let GuardLayer {
             limits,
             decisions,
             others,
-            gate,
+            ..
         } = &self.guard;
-        let (places, at_once, limit) = match path {
-            _ if path.starts_with(DECISIONS) => (
+        let (places, at_once, limit) = match request.uri().path() {
+            path if path.starts_with(DECISIONS) => (
                 decisions,
                 limits.decisions_at_once,
                 limits.decision_deadline,
@@ -142,11 +135,6 @@ where
             ),
             _ => (others, limits.others_at_once, limits.other_deadline),
         };
-        // Before it takes a place and before anything of its message is read: a stranger gets neither.
-        let caller = match gate.authenticate(request.headers(), request.extensions()) {
-            Ok(caller) => caller,
-            Err(error) => return Box::pin(ready(Ok(answer(error)))),
-        };
         let Ok(place) = Arc::clone(places).try_acquire_owned() else {
             let error = Error::Overloaded { limit: at_once };
             return Box::pin(ready(Ok(answer(error))));
@@ -157,6 +145,60 @@ where
         request.extensions_mut().insert(authenticated);
         let call = self.inner.call(request);
         Box::pin(run(call, (began, deadline), place))
+    }
+
+    /// Goes on once keys have been fetched, by which the caller may be known. Others do not wait with it.
+    fn call_later(&mut self, request: Request<Body>, missing: KeyMissing) -> Pending<S::Error> {
+        // What has been found ready stays with the call.
+        let other = self.clone();
+        let mut ready = std::mem::replace(self, other);
+        let (parts, body) = request.into_parts();
+        let patience =
+            asked_for(&parts.headers).map_or(LONGEST_FETCH, |asked| asked.min(LONGEST_FETCH));
+        let deadline = Instant::now() + patience;
+        Box::pin(async move {
+            let gate = &ready.guard.gate;
+            let found =
+                gate.authenticate_later(&parts.headers, &parts.extensions, (missing, deadline));
+            match found.await {
+                Ok(caller) => {
+                    ready
+                        .call_for(caller, Request::from_parts(parts, body))
+                        .await
+                }
+                Err(error) => Ok(answer(error)),
+            }
+        })
+    }
+}
+
+impl<S> Service<Request<Body>> for Guard<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pending<S::Error>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let path = request.uri().path();
+        if !path.starts_with(OURS) {
+            let call = self.inner.call(request);
+            return Box::pin(async move { call.await.map(translate_unknown) });
+        }
+        // Before it takes a place and before anything of its message is read: a stranger gets neither.
+        let gate = &self.guard.gate;
+        match gate.authenticate(request.headers(), request.extensions()) {
+            Ok(caller) => self.call_for(caller, request),
+            Err(NotYet::Refused(error)) => Box::pin(ready(Ok(answer(error)))),
+            Err(NotYet::KeyMissing(missing)) => self.call_later(request, missing),
+        }
     }
 }
 

@@ -1,0 +1,190 @@
+//! Who asks for keys, and how often they are fetched for that: whoever makes up names of keys must neither flood the issuer
+//! nor hold up anyone else.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    time::{Instant, timeout_at},
+};
+
+/// How often keys are fetched because somebody asks, at once and in the long run.
+const BURST: u32 = 5;
+const INTERVAL: Duration = Duration::from_secs(10);
+/// How many calls wait for the keys of an issuer.
+const MOST_WAITING: usize = 1024;
+
+/// What is asked for and what has been done. Attempts are numbered from 1.
+pub(super) struct Demand {
+    asked: Mutex<Asked>,
+    wake: Notify,
+    ended: watch::Sender<Ended>,
+    places: Arc<Semaphore>,
+}
+
+struct Asked {
+    /// The last attempt that has begun.
+    begun: u64,
+    /// The last one that is wanted before its time.
+    wanted: u64,
+    left: u32,
+    /// When one more was added to those.
+    refilled: Instant,
+}
+
+/// The last attempt that has ended.
+#[derive(Clone, Copy)]
+pub(super) struct Ended {
+    pub(super) attempt: u64,
+    pub(super) has_failed: bool,
+}
+
+impl Demand {
+    pub(super) fn new() -> Self {
+        Self {
+            asked: Mutex::new(Asked {
+                begun: 0,
+                wanted: 1,
+                left: BURST,
+                refilled: Instant::now(),
+            }),
+            wake: Notify::new(),
+            ended: watch::Sender::new(Ended {
+                attempt: 0,
+                has_failed: false,
+            }),
+            places: Arc::new(Semaphore::new(MOST_WAITING)),
+        }
+    }
+
+    /// Wants an attempt that begins from now on, or, where `any` would do, the one that goes on. None: there have been too
+    /// many, or too many wait.
+    pub(super) fn ask(&self, any: bool) -> Option<Waiting> {
+        let mut ended = self.ended.subscribe();
+        // From here on, whatever ends is news.
+        let last = ended.borrow_and_update().attempt;
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let mut asked = self.lock();
+        let goes_on = asked.begun > last;
+        let attempt = match any && goes_on {
+            true => asked.begun,
+            false => asked.begun + 1,
+        };
+        if attempt > asked.begun.max(asked.wanted) {
+            if !asked.admits() {
+                return None;
+            }
+            asked.wanted = attempt;
+            self.wake.notify_one();
+        }
+        Some(Waiting {
+            ended,
+            attempt,
+            _place: place,
+        })
+    }
+
+    /// Wants an attempt that begins from now on, however many there have been.
+    pub(super) fn insist(&self) {
+        let mut asked = self.lock();
+        asked.wanted = asked.wanted.max(asked.begun + 1);
+        self.wake.notify_one();
+    }
+
+    /// Begins an attempt, and tells its number.
+    pub(super) fn begin(&self) -> u64 {
+        let mut asked = self.lock();
+        asked.begun += 1;
+        asked.begun
+    }
+
+    /// Ends it.
+    pub(super) fn end(&self, attempt: u64, has_failed: bool) {
+        let ended = Ended {
+            attempt,
+            has_failed,
+        };
+        self.ended.send_replace(ended);
+    }
+
+    /// Waits until another attempt is wanted, or for so long.
+    pub(super) async fn rest(&self, time: Duration) {
+        let end = Instant::now() + time;
+        let is_wanted = || {
+            let asked = self.lock();
+            asked.wanted > asked.begun
+        };
+        // What wakes may have been for an attempt that has been made since.
+        while !is_wanted() && timeout_at(end, self.wake.notified()).await.is_ok() {}
+    }
+
+    pub(super) fn last(&self) -> Ended {
+        *self.ended.borrow()
+    }
+
+    /// Waits until the first attempt has ended.
+    pub(super) async fn first(&self, deadline: Instant) {
+        let mut ended = self.ended.subscribe();
+        let first = ended.wait_for(|ended| ended.attempt > 0);
+        // Whoever holds this holds the sender.
+        drop(timeout_at(deadline, first).await);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Asked {
+    fn admits(&mut self) -> bool {
+        let elapsed = self.refilled.elapsed();
+        let more = elapsed.as_secs() / INTERVAL.as_secs();
+        if more > 0 {
+            let more = u32::try_from(more).unwrap_or(BURST);
+            self.left = self.left.saturating_add(more).min(BURST);
+            self.refilled = Instant::now();
+        }
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// An attempt that is waited for.
+pub struct Waiting {
+    ended: watch::Receiver<Ended>,
+    attempt: u64,
+    _place: OwnedSemaphorePermit,
+}
+
+/// How far an attempt has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Another one has ended, and it is still to come.
+    More,
+    /// It has ended.
+    Done,
+    /// It has not ended in time.
+    TooLate,
+}
+
+impl Waiting {
+    /// Waits until it has ended, or one before it that may have been enough.
+    pub async fn next(&mut self, deadline: Instant) -> Progress {
+        let ended = match timeout_at(deadline, self.ended.changed()).await {
+            Err(_) => return Progress::TooLate,
+            Ok(_) => self.ended.borrow_and_update().attempt,
+        };
+        match ended >= self.attempt {
+            true => Progress::Done,
+            false => Progress::More,
+        }
+    }
+}
