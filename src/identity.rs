@@ -189,4 +189,9 @@ impl KeyMissing {
         self.keys
             .ask(matches!(self.refused, Refused::KeysMissing(_)))
     }
+
+    /// The same once more, where what was waited for had begun before.
+    pub fn fetch_again(&self, waiting: &mut Waiting) -> bool {
+        self.keys.ask_again(waiting)
+    }
 }

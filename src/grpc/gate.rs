@@ -227,7 +227,8 @@ impl Gate {
             let progress = waiting.next(deadline).await;
             match (self.identify(headers, peer), progress) {
                 (Ok(identified), _) => return Ok(identified.caller),
-                (Err(Unknown::KeyMissing(_)), Progress::More) => {}
+                (Err(Unknown::KeyMissing(missing)), Progress::Early)
+                    if missing.fetch_again(&mut waiting) => {}
                 (Err(Unknown::KeyMissing(missing)), Progress::TooLate) => {
                     break Unknown::Token(missing.unknown_yet());
                 }

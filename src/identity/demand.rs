@@ -12,7 +12,7 @@ use tokio::{
 };
 
 /// How often keys are fetched because somebody asks, at once and in the long run.
-const BURST: u32 = 5;
+const BURST: u32 = 10;
 const INTERVAL: Duration = Duration::from_secs(10);
 /// How many calls wait for the keys of an issuer.
 const MOST_WAITING: usize = 1024;
@@ -60,31 +60,45 @@ impl Demand {
         }
     }
 
-    /// Wants an attempt that begins from now on, or, where `any` would do, the one that goes on. None: there have been too
-    /// many, or too many wait.
+    /// Asks for keys. Those of an attempt that goes on may do; if not, one is wanted that begins from now on, unless `any`
+    /// would be enough. None: there have been too many, or too many wait.
     pub(super) fn ask(&self, any: bool) -> Option<Waiting> {
-        let mut ended = self.ended.subscribe();
-        // From here on, whatever ends is news.
-        let last = ended.borrow_and_update().attempt;
+        let ended = self.ended.subscribe();
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        let mut asked = self.lock();
-        let goes_on = asked.begun > last;
-        let attempt = match any && goes_on {
-            true => asked.begun,
-            false => asked.begun + 1,
-        };
-        if attempt > asked.begun.max(asked.wanted) {
-            if !asked.admits() {
-                return None;
-            }
-            asked.wanted = attempt;
-            self.wake.notify_one();
-        }
+        let (attempt, next) = self.attempt()?;
         Some(Waiting {
             ended,
             attempt,
+            enough: if any { attempt } else { next },
             _place: place,
         })
+    }
+
+    /// Asks for more than came of the attempt that was waited for. False: there have been too many.
+    pub(super) fn ask_again(&self, waiting: &mut Waiting) -> bool {
+        let attempt = self.attempt();
+        if let Some((attempt, _)) = attempt {
+            waiting.attempt = attempt;
+        }
+        attempt.is_some()
+    }
+
+    /// The attempt that goes on, or else the next one, which is wanted from now on; and the first that begins from now on.
+    fn attempt(&self) -> Option<(u64, u64)> {
+        let last = self.last().attempt;
+        let mut asked = self.lock();
+        let next = asked.begun + 1;
+        if asked.begun > last {
+            return Some((asked.begun, next));
+        }
+        if asked.wanted < next {
+            if !asked.admits() {
+                return None;
+            }
+            asked.wanted = next;
+            self.wake.notify_one();
+        }
+        Some((next, next))
     }
 
     /// Wants an attempt that begins from now on, however many there have been.
@@ -161,14 +175,16 @@ impl Asked {
 pub struct Waiting {
     ended: watch::Receiver<Ended>,
     attempt: u64,
+    /// The first attempt after which there is nothing more to ask for.
+    enough: u64,
     _place: OwnedSemaphorePermit,
 }
 
-/// How far an attempt has come.
+/// What came of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// Another one has ended, and it is still to come.
-    More,
+    /// It has ended, but had begun before anyone asked.
+    Early,
     /// It has ended.
     Done,
     /// It has not ended in time.
@@ -176,15 +192,15 @@ pub enum Progress {
 }
 
 impl Waiting {
-    /// Waits until it has ended, or one before it that may have been enough.
+    /// Waits until it has ended.
     pub async fn next(&mut self, deadline: Instant) -> Progress {
-        let ended = match timeout_at(deadline, self.ended.changed()).await {
-            Err(_) => return Progress::TooLate,
-            Ok(_) => self.ended.borrow_and_update().attempt,
-        };
-        match ended >= self.attempt {
-            true => Progress::Done,
-            false => Progress::More,
+        let attempt = self.attempt;
+        let ended = self.ended.wait_for(|ended| ended.attempt >= attempt);
+        match timeout_at(deadline, ended).await {
+            Err(_) => Progress::TooLate,
+            Ok(Ok(ended)) if ended.attempt < self.enough => Progress::Early,
+            // Whoever fetches is gone where this fails, and with it the issuer.
+            Ok(_) => Progress::Done,
         }
     }
 }

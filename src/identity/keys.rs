@@ -109,6 +109,10 @@ impl Keys {
         self.shared.demand.ask(any)
     }
 
+    pub(super) fn ask_again(&self, waiting: &mut Waiting) -> bool {
+        self.shared.demand.ask_again(waiting)
+    }
+
     pub(super) fn refresh(&self) {
         self.shared.demand.insist();
     }

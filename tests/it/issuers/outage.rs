@@ -117,6 +117,9 @@ async fn an_issuer_that_never_answers_holds_up_only_whom_it_vouches_for() {
     let text = configuration(&issuer, "", "");
     // It starts all the same.
     let world = World::start_under(issuer, key, &text, &[]);
+    call(&world.channel, &as_caller(PLATFORM))
+        .await
+        .expect("it has started");
     let shown = world.reader();
     let mut waiting = tokio::task::JoinSet::new();
     for _ in 0..50 {
