@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use self::{cache::Cache, keys::Keys};
+use self::{cache::Cache, demand::Denied, keys::Keys};
 pub use self::{
     demand::{Progress, Waiting},
     keys::Observer,
@@ -171,23 +171,27 @@ impl From<Refused> for Unidentified {
 
 impl KeyMissing {
     /// What is to be said of the token if nothing more can be found out.
-    pub fn refused(self) -> Refused {
+    pub fn refused(&self) -> Refused {
         match self.keys.is_out_of_reach() {
             // A refusal would be a guess.
-            true => Refused::KeysMissing(self.keys.issuer().name.clone()),
-            false => self.refused,
+            true => self.unknown_yet(),
+            false => self.refused.clone(),
         }
     }
 
     /// What is to be said of it while that is being found out.
-    pub fn unknown_yet(self) -> Refused {
+    pub fn unknown_yet(&self) -> Refused {
         Refused::KeysMissing(self.keys.issuer().name.clone())
     }
 
-    /// Has the keys fetched, unless that was done too often already.
-    pub fn fetch(&self) -> Option<Waiting> {
-        self.keys
-            .ask(matches!(self.refused, Refused::KeysMissing(_)))
+    /// Has the keys fetched. If that was done too often already, or cannot be waited for, tells what is to be said.
+    pub fn fetch(&self) -> Result<Waiting, Refused> {
+        let is_any_enough = matches!(self.refused, Refused::KeysMissing(_));
+        let asked = self.keys.ask(is_any_enough);
+        asked.map_err(|denied| match denied {
+            Denied::Crowded => self.unknown_yet(),
+            Denied::Spent => self.refused(),
+        })
     }
 
     /// The same once more, where what was waited for had begun before.

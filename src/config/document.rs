@@ -81,8 +81,8 @@ pub(crate) fn document() -> String {
         text.push_str(&comment(&spellings));
         text.push_str(&format!("#{} = {}\n", key.name, value(key)));
     }
-    text.push_str(CALLERS);
     text.push_str(ISSUERS);
+    text.push_str(CALLERS);
     text
 }
 

@@ -277,3 +277,62 @@ fn told(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_is_shown_is_taken_apart_or_refused(
+            text in r"\PC*",
+            header in r#"\{"alg":"(ES256|none|RS512)"(,"kid":("a"|1|null))?(,"crit":(\[\]|null))?\}"#,
+            claims in r#"\{("iss":"a",)?"sub":("a"|\[\])(,"aud":("a"|\["a"\]|1))?(,"(exp|nbf)":-?[0-9]{1,4}(e[0-9]{1,3})?)?\}"#,
+        ) {
+            prop_assert!(Unverified::parse(&text).is_err());
+            let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
+            let token = format!("{}.{}.{}", encode(&header), encode(&claims), encode(&text));
+            if let Ok(parsed) = Unverified::parse(&token) {
+                prop_assert_eq!(parsed.issuer(), "a");
+                // Whatever it says, times are compared without overflow.
+                let _ = parsed.times(Timestamp(i64::MIN));
+                let _ = parsed.times(Timestamp(i64::MAX));
+            }
+        }
+    }
+
+    #[test]
+    fn every_reason_has_a_label_of_the_closed_set() {
+        let reasons = [
+            Refused::TooLong,
+            Refused::Malformed,
+            Refused::Critical,
+            Refused::AlgorithmUnknown(String::new()),
+            Refused::AlgorithmUnfit(Algorithm::Es256),
+            Refused::IssuerUnknown(String::new()),
+            Refused::NoKeyId,
+            Refused::KeyUnknown(String::new()),
+            Refused::SignatureInvalid,
+            Refused::NoExpiry,
+            Refused::Expired(Duration::ZERO),
+            Refused::NotYetValid(Duration::ZERO),
+            Refused::AudienceWrong(Vec::new(), String::new()),
+            Refused::SubjectUnknown {
+                issuer: String::new(),
+                subject: String::new(),
+            },
+            Refused::KeysMissing(String::new()),
+        ];
+        for label in Refused::ALL {
+            assert!(
+                reasons.iter().any(|reason| reason.as_str() == label),
+                "{label}"
+            );
+        }
+        for reason in reasons {
+            assert!(Refused::ALL.contains(&reason.as_str()), "{reason}");
+        }
+    }
+}

@@ -203,11 +203,9 @@ impl Gate {
             .map_err(|not_yet| match not_yet {
                 NotYet::Refused(error) => error,
                 NotYet::KeyMissing(missing) => {
-                    let unknown = match missing.fetch() {
-                        Some(_) => Unknown::Token(missing.unknown_yet()),
-                        None => Unknown::KeyMissing(missing),
-                    };
-                    self.refuse(unknown, Peer::of(extensions))
+                    let fetched = missing.fetch().map(|_| missing.unknown_yet());
+                    let refused = fetched.unwrap_or_else(|refused| refused);
+                    self.refuse(Unknown::Token(refused), Peer::of(extensions))
                 }
             })
     }
@@ -220,8 +218,9 @@ impl Gate {
         (missing, deadline): (KeyMissing, Instant),
     ) -> Result<Arc<Caller>, Error> {
         let peer = Peer::of(extensions);
-        let Some(mut waiting) = missing.fetch() else {
-            return Err(self.refuse(Unknown::KeyMissing(missing), peer));
+        let mut waiting = match missing.fetch() {
+            Ok(waiting) => waiting,
+            Err(refused) => return Err(self.refuse(Unknown::Token(refused), peer)),
         };
         let unknown = loop {
             let progress = waiting.next(deadline).await;

@@ -61,12 +61,13 @@ impl Demand {
     }
 
     /// Asks for keys. Those of an attempt that goes on may do; if not, one is wanted that begins from now on, unless `any`
-    /// would be enough. None: there have been too many, or too many wait.
-    pub(super) fn ask(&self, any: bool) -> Option<Waiting> {
+    /// would be enough.
+    pub(super) fn ask(&self, any: bool) -> Result<Waiting, Denied> {
         let ended = self.ended.subscribe();
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        let (attempt, next) = self.attempt()?;
-        Some(Waiting {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let place = place.map_err(|_| Denied::Crowded)?;
+        let (attempt, next) = self.attempt().ok_or(Denied::Spent)?;
+        Ok(Waiting {
             ended,
             attempt,
             enough: if any { attempt } else { next },
@@ -169,6 +170,15 @@ impl Asked {
             None => false,
         }
     }
+}
+
+/// Why keys cannot be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// Too many wait already.
+    Crowded,
+    /// They have just been fetched, too often.
+    Spent,
 }
 
 /// An attempt that is waited for.

@@ -7,7 +7,7 @@ use tokio::{task::AbortHandle, time::Instant};
 
 use super::{
     KeyMissing, Unidentified,
-    demand::{Demand, Waiting},
+    demand::{Demand, Denied, Waiting},
     fetch::Source,
 };
 use crate::domain::{
@@ -105,7 +105,7 @@ impl Keys {
         })
     }
 
-    pub(super) fn ask(&self, any: bool) -> Option<Waiting> {
+    pub(super) fn ask(&self, any: bool) -> Result<Waiting, Denied> {
         self.shared.demand.ask(any)
     }
 

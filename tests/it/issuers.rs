@@ -15,19 +15,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use countersign::{domain::caller::KeyDigest, pb::ListWorkspacesRequest};
+use countersign::domain::caller::KeyDigest;
 use serde_json::Value;
 use tonic::{
-    Code, Status,
     metadata::MetadataMap,
     transport::{Channel, Endpoint},
 };
-use tonic_types::StatusExt;
 
 use crate::{
+    identity::{again_while, call, patiently, retry_delay},
     reload::running::replace,
     support::{
-        call::{Call, credentials},
+        call::credentials,
         http::{Scrape, scrape_until},
         issuer::{SigningKey, TestIssuer},
         process::Process,
@@ -167,35 +166,4 @@ fn issuer_table(name: &str, audience: &str, more: &str) -> String {
 /// The metadata that show this token.
 fn bearer(token: &str) -> MetadataMap {
     credentials(&[("authorization", &format!("Bearer {token}"))])
-}
-
-/// A call that the grants of `reader` admit.
-async fn call(channel: &Channel, metadata: &MetadataMap) -> Result<(), Status> {
-    let call = Call::from(ListWorkspacesRequest::default());
-    call.send(channel, metadata).await.map(drop)
-}
-
-/// The same, not counting the limit on failures: tests make more of them than a peer may.
-async fn patiently(channel: &Channel, metadata: &MetadataMap) -> Result<(), Status> {
-    again_while(channel, metadata, Code::ResourceExhausted).await
-}
-
-/// The same, for as long as it is answered so, as often as the answers allow.
-async fn again_while(channel: &Channel, metadata: &MetadataMap, code: Code) -> Result<(), Status> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match call(channel, metadata).await {
-            Err(status) if status.code() == code => {
-                assert!(Instant::now() < deadline, "{status:?}");
-                tokio::time::sleep(retry_delay(&status)).await;
-            }
-            answer => return answer,
-        }
-    }
-}
-
-fn retry_delay(status: &Status) -> Duration {
-    let details = status.get_error_details();
-    let retry = details.retry_info().and_then(|retry| retry.retry_delay);
-    retry.expect("when to try again")
 }

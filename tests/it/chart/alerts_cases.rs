@@ -222,7 +222,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         alert: "CountersignIssuerUnreachable",
         at: 20,
-        firing: &[("countersign_issuer_keys_age_seconds", "", "+Infx30")],
+        firing: &[("countersign_issuer_keys_age_seconds", "", "300+60x30")],
         // The longest that there is between two looks.
         quiet: &[("countersign_issuer_keys_age_seconds", "", "300x30")],
         labels: &[],

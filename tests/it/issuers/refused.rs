@@ -25,12 +25,11 @@ struct Forge {
     claims: Value,
 }
 
-impl Forge {
-    fn case(&self, token: String, label: &'static str, told: &str) -> Case {
-        let _ = self;
-        (token, label, told.to_owned())
-    }
+fn case(token: String, label: &'static str, told: &str) -> Case {
+    (token, label, told.to_owned())
+}
 
+impl Forge {
     /// With another value, or none, in its claims.
     fn claim(&self, key: &str, value: Option<Value>, label: &'static str, told: &str) -> Case {
         let mut claims = self.claims.clone();
@@ -39,13 +38,13 @@ impl Forge {
             Some(value) => object.insert(key.to_owned(), value),
             None => object.remove(key),
         };
-        self.case(self.key.token(&claims), label, told)
+        case(self.key.token(&claims), label, told)
     }
 
     /// Under another header.
     fn header(&self, header: &Value, label: &'static str, told: &str) -> Case {
         let token = self.key.token_with(header, &self.claims);
-        self.case(token, label, told)
+        case(token, label, told)
     }
 
     fn malformed(&self) -> Vec<Case> {
@@ -81,7 +80,7 @@ impl Forge {
         ];
         let cases = malformed
             .into_iter()
-            .map(|token| self.case(token, "MALFORMED", MALFORMED));
+            .map(|token| case(token, "MALFORMED", MALFORMED));
         cases.collect()
     }
 
@@ -101,7 +100,7 @@ impl Forge {
             others,
         ]
         .into_iter()
-        .map(|token| self.case(token, "SIGNATURE_INVALID", told))
+        .map(|token| case(token, "SIGNATURE_INVALID", told))
         .collect()
     }
 
@@ -110,7 +109,7 @@ impl Forge {
         let none = |name: &str| {
             let header = json!({"alg": name, "kid": self.key.id});
             let token = format!("{}.", unsigned(&header, &self.claims));
-            self.case(token, "ALGORITHM_UNKNOWN", &unknown(name))
+            case(token, "ALGORITHM_UNKNOWN", &unknown(name))
         };
         // What is public would be the secret.
         let public = self.rsa.public()["n"]
@@ -129,7 +128,7 @@ impl Forge {
             none("none"),
             none("None"),
             none(""),
-            self.case(hmac, "ALGORITHM_UNKNOWN", &unknown("HS256")),
+            case(hmac, "ALGORITHM_UNKNOWN", &unknown("HS256")),
             self.header(
                 &json!({"alg": "ES256K", "kid": "one"}),
                 "ALGORITHM_UNKNOWN",
@@ -148,7 +147,7 @@ impl Forge {
             let header = json!({"alg": algorithm, "kid": kid});
             let key = if kid == "one" { &self.key } else { &self.rsa };
             let token = key.token_with(&header, &self.claims);
-            cases.push(self.case(token, "ALGORITHM_UNFIT", &unfit(algorithm)));
+            cases.push(case(token, "ALGORITHM_UNFIT", &unfit(algorithm)));
         }
         let crit = json!({"alg": "ES256", "kid": "one", "crit": ["b64"], "b64": false});
         cases.push(self.header(&crit, "MALFORMED", "it has a header `crit`"));
@@ -294,8 +293,9 @@ async fn tokens_that_are_no_good_are_refused_alike_and_the_log_says_why() {
     patiently(&world.channel, &bearer(&good))
         .await
         .expect("it is good");
-    let folded = format!("{}.{}", good, "");
-    patiently(&world.channel, &bearer(&folded))
+    // What is remembered is this token and no other that begins so.
+    let longer = format!("{good}.");
+    patiently(&world.channel, &bearer(&longer))
         .await
         .expect_err("it is another one");
 }
