@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// The largest message that is read, in bytes. No field needs as much; a batch may.
-const MAX_MESSAGE: usize = 1 << 20;
+pub const MAX_MESSAGE: usize = 1 << 20;
 
 /// What the paths of AuthorizationService begin with.
 const DECISIONS: &str = "/countersign.v1.AuthorizationService/";

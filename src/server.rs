@@ -27,7 +27,7 @@ use crate::{
         caller::Callers, database_url::Backend, error::Error, identity_token::Refused,
         issuer::Issuer, time::Clock,
     },
-    grpc::{Api, DecisionLog, DirectLayer, Gate, GuardLayer, Written, reflection},
+    grpc::{Api, DecisionLog, DirectLayer, Gate, GuardLayer, MAX_MESSAGE, Written, reflection},
     identity::Identities,
     service::Service,
     store::{PoolVitals, Store, StoreError},
@@ -133,6 +133,7 @@ pub async fn serve_from(
     let api = Api::new(service.clone(), Arc::clone(&gate))
         .on_decision(move |decision| decisions.count_decision(decision))
         .with_decision_log(decision_log);
+    let health_service = health_service.max_decoding_message_size(MAX_MESSAGE);
     let mut routes = Routes::new(health_service)
         .add_service(api.directory())
         .add_service(api.event())

@@ -206,8 +206,10 @@ impl View {
     pub async fn look_up(&self, lookup: &Lookup<'_>) -> Result<Seen, Error> {
         let key = self.0.memory.keys().secret(lookup.secret);
         let deadline = lookup.began + self.0.patience;
+        let began = BootTime::now();
         match timeout_at(deadline, self.look_further(key, lookup)).await {
             Ok(outcome) => outcome.map(Into::into),
+            Err(_) if self.is_fresh() => Err(self.0.fills.too_late(began)),
             Err(_) => {
                 self.0.counters.refused_old.count();
                 Err(Error::Unavailable)
@@ -267,19 +269,15 @@ impl View {
         }
     }
 
-    /// Whether what was seen may still be decided from, at the time that it was: to be asked last, just before the answer.
-    pub fn is_current(&self, seen: &Seen, at: Timestamp) -> bool {
-        self.is_young(seen.as_of) && !seen.presented.must_be_read_again(|| at)
+    /// How long from now an answer that was made from this, at this time, may be used. None: it may not be made from it any
+    /// more. To be asked last, just before the answer.
+    pub fn reusable_for(&self, seen: &Seen, at: Timestamp) -> Option<Duration> {
+        let is_enough = !seen.presented.must_be_read_again(|| at);
+        is_enough.then(|| self.young_for(seen.as_of)).flatten()
     }
 
     fn must_be_read_again(&self, presented: &Presented) -> bool {
         presented.must_be_read_again(|| self.0.clock.now())
-    }
-
-    /// How long from now an answer that is made from this may be used.
-    pub fn reusable_for(&self, seen: &Seen) -> Duration {
-        let age = BootTime::now().since(seen.as_of);
-        self.0.followed.bound().saturating_sub(age)
     }
 
     /// Whether decisions can be made from memory now.
@@ -288,7 +286,16 @@ impl View {
     }
 
     fn is_young(&self, as_of: BootTime) -> bool {
-        as_of > BootTime::NEVER && BootTime::now().since(as_of) <= self.0.followed.bound()
+        self.young_for(as_of).is_some()
+    }
+
+    /// How long what is as fresh as this still is young enough.
+    fn young_for(&self, as_of: BootTime) -> Option<Duration> {
+        if as_of == BootTime::NEVER {
+            return None;
+        }
+        let age = BootTime::now().since(as_of);
+        self.0.followed.bound().checked_sub(age)
     }
 
     /// Waits until all that has happened by now has been applied, where the feed is followed.

@@ -12,8 +12,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::frames::{self, Fields};
 
-/// More than any connection has in flight; a power of two.
-const SLOTS: usize = 512;
+/// Far more than any connection has in flight; a power of two. One call may be answered after a thousand that began later.
+const SLOTS: usize = 2048;
 /// The most in flight on a connection in an open loop: what the server allows is 256.
 const MOST_OPEN: usize = 200;
 /// How long answers may be outstanding after the last call was sent.
@@ -216,7 +216,7 @@ impl Connection {
         };
         let mut due = start;
         let mut is_exhausted = false;
-        // What the window did not admit, and when it should have begun.
+        // What the window did not admit, or a call that still has its slot, and when it should have begun.
         let mut waiting: Option<Instant> = None;
         loop {
             let now = Instant::now();
@@ -236,7 +236,9 @@ impl Connection {
                         began
                     }
                 };
-                if self.window < i64::try_from(self.body.len()).expect("a short body") {
+                let is_admitted =
+                    self.window >= i64::try_from(self.body.len()).expect("a short body");
+                if !is_admitted || self.calls[slot(self.next_stream)].began.is_some() {
                     waiting = Some(began);
                     break;
                 }

@@ -28,9 +28,10 @@ use crate::{
     identity::KeyMissing,
 };
 
-/// What our own services' paths begin with. Health and reflection have streams, which end when they end, and must answer
-/// when we are busy.
+/// What our own services' paths begin with. The streams of health and reflection, which are not ours, end when they end.
 const OURS: &str = "/countersign.v1.";
+/// Open to anyone, and answered when all else is busy.
+const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 /// Those that may wait for the replicas: the longest staleness bound longer than others.
 const REVOKE_TOKEN: &str = "/countersign.v1.TokenService/RevokeToken";
 const REVOKE_TOKENS: &str = "/countersign.v1.TokenService/RevokeTokens";
@@ -46,6 +47,8 @@ pub struct CallLimits {
     pub decisions_at_once: usize,
     /// How many other calls run at once.
     pub others_at_once: usize,
+    /// How many checks of health run at once, beside those.
+    pub health_checks_at_once: usize,
     /// How long a decision may take.
     pub decision_deadline: Duration,
     /// How long any other call may take.
@@ -57,6 +60,7 @@ impl Default for CallLimits {
         Self {
             decisions_at_once: 16_384,
             others_at_once: 1024,
+            health_checks_at_once: 1024,
             decision_deadline: Duration::from_millis(250),
             other_deadline: Duration::from_secs(10),
         }
@@ -73,6 +77,7 @@ pub struct GuardLayer {
     limits: CallLimits,
     decisions: Arc<Semaphore>,
     others: Arc<Semaphore>,
+    health_checks: Arc<Semaphore>,
     gate: Arc<Gate>,
 }
 
@@ -82,8 +87,29 @@ impl GuardLayer {
         Self {
             decisions: Arc::new(Semaphore::new(limits.decisions_at_once)),
             others: Arc::new(Semaphore::new(limits.others_at_once)),
+            health_checks: Arc::new(Semaphore::new(limits.health_checks_at_once)),
             limits,
             gate,
+        }
+    }
+
+    /// Among which calls one of this path counts, how many those may be, and how long it has.
+    fn place_for(&self, path: &str) -> (&Arc<Semaphore>, usize, Duration) {
+        let limits = &self.limits;
+        let others = |deadline| (&self.others, limits.others_at_once, deadline);
+        match path {
+            _ if path.starts_with(DECISIONS) => (
+                &self.decisions,
+                limits.decisions_at_once,
+                limits.decision_deadline,
+            ),
+            HEALTH_CHECK => (
+                &self.health_checks,
+                limits.health_checks_at_once,
+                limits.other_deadline,
+            ),
+            REVOKE_TOKEN | REVOKE_TOKENS => others(limits.other_deadline + LONGEST_WAIT),
+            _ => others(limits.other_deadline),
         }
     }
 }
@@ -114,35 +140,23 @@ where
     S::Future: Send + 'static,
     S::Error: Send + 'static,
 {
-    /// Goes on as this caller's, if there is a place.
-    fn call_for(&mut self, caller: Arc<Caller>, mut request: Request<Body>) -> Pending<S::Error> {
-        let GuardLayer {
-            limits,
-            decisions,
-            others,
-            ..
-        } = &self.guard;
-        let (places, at_once, limit) = match request.uri().path() {
-            path if path.starts_with(DECISIONS) => (
-                decisions,
-                limits.decisions_at_once,
-                limits.decision_deadline,
-            ),
-            REVOKE_TOKEN | REVOKE_TOKENS => (
-                others,
-                limits.others_at_once,
-                limits.other_deadline + LONGEST_WAIT,
-            ),
-            _ => (others, limits.others_at_once, limits.other_deadline),
-        };
+    /// Goes on as a call of this caller's, or of one that needs none, if there is a place.
+    fn call_for(
+        &mut self,
+        caller: Option<Arc<Caller>>,
+        began: Instant,
+        mut request: Request<Body>,
+    ) -> Pending<S::Error> {
+        let (places, at_once, limit) = self.guard.place_for(request.uri().path());
+        if let Some(caller) = caller {
+            let authenticated = Authenticated { caller, began };
+            request.extensions_mut().insert(authenticated);
+        }
         let Ok(place) = Arc::clone(places).try_acquire_owned() else {
             let error = Error::Overloaded { limit: at_once };
             return Box::pin(ready(Ok(answer(error))));
         };
         let deadline = limit.min(asked_for(request.headers()).unwrap_or(limit));
-        let began = Instant::now();
-        let authenticated = Authenticated { caller, began };
-        request.extensions_mut().insert(authenticated);
         let call = self.inner.call(request);
         Box::pin(run(call, (began, deadline), place))
     }
@@ -162,9 +176,10 @@ where
                 gate.authenticate_later(&parts.headers, &parts.extensions, (missing, deadline));
             match found.await {
                 Ok(caller) => {
-                    ready
-                        .call_for(caller, Request::from_parts(parts, body))
-                        .await
+                    let request = Request::from_parts(parts, body);
+                    // What it waited for is no part of the time that the call may take.
+                    let call = ready.call_for(Some(caller), Instant::now(), request);
+                    call.await
                 }
                 Err(error) => Ok(answer(error)),
             }
@@ -188,14 +203,19 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path();
-        if !path.starts_with(OURS) {
+        let is_health_check = path == HEALTH_CHECK;
+        if !is_health_check && !path.starts_with(OURS) {
             let call = self.inner.call(request);
             return Box::pin(async move { call.await.map(translate_unknown) });
+        }
+        let began = Instant::now();
+        if is_health_check {
+            return self.call_for(None, began, request);
         }
         // Before it takes a place and before anything of its message is read: a stranger gets neither.
         let gate = &self.guard.gate;
         match gate.authenticate(request.headers(), request.extensions()) {
-            Ok(caller) => self.call_for(caller, request),
+            Ok(caller) => self.call_for(Some(caller), began, request),
             Err(NotYet::Refused(error)) => Box::pin(ready(Ok(answer(error)))),
             Err(NotYet::KeyMissing(missing)) => self.call_later(request, missing),
         }

@@ -170,12 +170,12 @@ impl Service {
 
     fn verdict(
         &self,
-        ((decision, at), seen): ((Decision, Timestamp), Option<Seen>),
+        ((decision, at), basis): ((Decision, Timestamp), Option<Basis>),
         (policy, ask): (&Policy, &Ask),
         caller: &CallerName,
         with_explanation: bool,
     ) -> Verdict {
-        let seen = self.take(seen, caller);
+        let seen = self.take(basis, caller);
         if let (Decision::Allow(_), Some(bearer)) = (decision, &seen.bearer) {
             self.0.uses.mark(bearer, at);
         }
@@ -207,10 +207,10 @@ impl Service {
             let decisions = decide_batch(&rules.policy, presented, asks, mode, now);
             (decisions, now)
         };
-        let ((decisions, at), seen) = self
+        let ((decisions, at), basis) = self
             .answer_from_view((era, &rules), &presentation, decide)
             .await?;
-        let seen = self.take(seen, presentation.caller);
+        let seen = self.take(basis, presentation.caller);
         let is_allowed = |decision: &Decision| matches!(decision, Decision::Allow(_));
         if let Some(bearer) = &seen.bearer
             && decisions.iter().flatten().any(is_allowed)
@@ -237,10 +237,10 @@ impl Service {
             let owned = |(action, reach): (&str, Reach)| (action.to_owned(), reach);
             Ok(found.into_iter().map(owned).collect())
         };
-        let (permissions, seen): (Result<Vec<_>, _>, _) = self
+        let (permissions, basis): (Result<Vec<_>, _>, _) = self
             .answer_from_view((era, &rules), &presentation, list)
             .await?;
-        let seen = self.take(seen, presentation.caller);
+        let seen = self.take(basis, presentation.caller);
         Ok(Permissions {
             permissions,
             bearer: seen.bearer,
@@ -254,7 +254,7 @@ impl Service {
         (era, rules): (Era, &Rules),
         presentation: &Presentation<'_>,
         answer: &impl Fn(&Presented, Timestamp) -> T,
-    ) -> Option<(T, Option<Seen>)> {
+    ) -> Option<(T, Option<Basis>)> {
         let Some(secret) = rules.format.parse(presentation.token) else {
             return Some((answer(&Presented::Malformed, self.0.clock.now()), None));
         };
@@ -271,7 +271,7 @@ impl Service {
         (era, rules): (Era, &Rules),
         presentation: &Presentation<'_>,
         answer: impl Fn(&Presented, Timestamp) -> T,
-    ) -> Result<(T, Option<Seen>), Error> {
+    ) -> Result<(T, Option<Basis>), Error> {
         let Some(secret) = rules.format.parse(presentation.token) else {
             return Ok((answer(&Presented::Malformed, self.0.clock.now()), None));
         };
@@ -292,37 +292,46 @@ impl Service {
         &self,
         seen: Seen,
         answer: &impl Fn(&Presented, Timestamp) -> T,
-    ) -> Option<(T, Option<Seen>)> {
+    ) -> Option<(T, Option<Basis>)> {
         let now = self.0.clock.now();
         let answered = answer(&seen.presented, now);
-        let is_current = self.0.view.is_current(&seen, now);
-        is_current.then_some((answered, Some(seen)))
-    }
-
-    /// What the caller may know of what was seen.
-    fn take(&self, seen: Option<Seen>, caller: &CallerName) -> Told {
-        let Some(seen) = seen else {
-            return Told::default();
-        };
-        self.notice_reuse(&seen.presented, caller);
-        let reusable_for = self.0.view.reusable_for(&seen);
+        let reusable_for = self.0.view.reusable_for(&seen, now)?;
         let until_expiry = match &seen.presented {
             Presented::Known(bearer) => bearer.token.ends_at(&bearer.workspace),
             Presented::Unknown | Presented::Malformed => None,
         };
         let until_expiry = until_expiry.map(|at| {
-            let millis = at.0.saturating_sub(self.0.clock.now().0);
+            let millis = at.0.saturating_sub(now.0);
             Duration::from_millis(u64::try_from(millis).unwrap_or(0))
         });
+        let basis = Basis {
+            seen,
+            reusable_for: until_expiry.map_or(reusable_for, |left| left.min(reusable_for)),
+        };
+        Some((answered, Some(basis)))
+    }
+
+    /// What the caller may know of what was seen.
+    fn take(&self, basis: Option<Basis>, caller: &CallerName) -> Told {
+        let Some(Basis { seen, reusable_for }) = basis else {
+            return Told::default();
+        };
+        self.notice_reuse(&seen.presented, caller);
         Told {
             bearer: match seen.presented {
                 Presented::Known(bearer) => Some(bearer),
                 Presented::Unknown | Presented::Malformed => None,
             },
             revision: Some(seen.revision),
-            reusable_for: Some(until_expiry.map_or(reusable_for, |left| left.min(reusable_for))),
+            reusable_for: Some(reusable_for),
         }
     }
+}
+
+/// What was decided from, and for how long the answer may be used.
+struct Basis {
+    seen: Seen,
+    reusable_for: Duration,
 }
 
 /// What was seen, and for how long it may be relied on.

@@ -1,6 +1,7 @@
 //! The metrics: every family, with every combination of labels that is known beforehand, is there from the first scrape.
 
 mod calls;
+mod changes;
 mod family;
 mod handshakes;
 mod issuers;
@@ -16,6 +17,7 @@ use prometheus::{
 };
 
 pub(super) use self::calls::{Calls, code_name};
+use self::changes::Changes;
 use self::family::{counter, counters, gauge, gauges};
 use self::issuers::IssuerMetrics;
 use self::view::ViewMetrics;
@@ -94,10 +96,7 @@ pub(super) struct Metrics {
     allows: IntCounter,
     /// In the order of the reasons.
     denials: Vec<IntCounter>,
-    tokens_issued: IntCounter,
-    tokens_revoked: IntCounter,
-    tokens_rotated: IntCounter,
-    tokens_reused: IntCounter,
+    changes: Changes,
     decisions_unlogged: IntCounter,
     authentication_failures: IntCounterVec,
     handshake_failures: IntCounterVec,
@@ -131,26 +130,7 @@ impl Metrics {
             calls: Calls::new(register, methods)?,
             allows: decisions.get_metric_with_label_values(&[ALLOW, NO_REASON])?,
             denials: denials.collect::<Result<_, _>>()?,
-            tokens_issued: counter(
-                register,
-                "countersign_tokens_issued_total",
-                "Tokens issued.",
-            )?,
-            tokens_revoked: counter(
-                register,
-                "countersign_tokens_revoked_total",
-                "Tokens revoked one by one.",
-            )?,
-            tokens_rotated: counter(
-                register,
-                "countersign_tokens_rotated_total",
-                "Tokens rotated.",
-            )?,
-            tokens_reused: counter(
-                register,
-                "countersign_tokens_reused_total",
-                "Rotated tokens that were presented when their overlap was over, each once.",
-            )?,
+            changes: Changes::new(register)?,
             decisions_unlogged: counter(
                 register,
                 "countersign_decisions_unlogged_total",
@@ -298,13 +278,7 @@ impl Metrics {
     }
 
     pub(super) fn count_change(&self, details: &Details) {
-        match details {
-            Details::TokenIssued { .. } => self.tokens_issued.inc(),
-            Details::TokenRevoked { .. } => self.tokens_revoked.inc(),
-            Details::TokenRotated { .. } => self.tokens_rotated.inc(),
-            Details::TokenReused { .. } => self.tokens_reused.inc(),
-            _ => {}
-        }
+        self.changes.count(details);
     }
 
     pub(super) fn count_unlogged_decision(&self) {

@@ -5,7 +5,7 @@ use std::{
     hash::{Hash, Hasher},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -95,6 +95,8 @@ pub(super) struct Fills {
     places: Places,
     /// How long the database may take.
     patience: Duration,
+    /// The [`BootTime`] when it answered last.
+    answered: AtomicU64,
     counters: Arc<Counters>,
 }
 
@@ -125,6 +127,7 @@ impl Fills {
             places: Places::new(connections, turn, clock.clone(), Arc::clone(&counters)),
             clock,
             patience,
+            answered: AtomicU64::new(BootTime::NEVER.0),
             counters,
         }
     }
@@ -253,6 +256,8 @@ impl Fills {
             self.counters.fills_failed.count();
             Error::from(abort)
         })?;
+        let answered = BootTime::now();
+        self.answered.fetch_max(answered.0, Ordering::Relaxed);
         match presentation.presented {
             Presented::Known(_) => self.counters.fills_known.count(),
             Presented::Unknown | Presented::Malformed => {
@@ -265,6 +270,18 @@ impl Fills {
             read: ReadAt { epoch, sent, head },
             presentation,
         }))
+    }
+
+    /// What a lookup is told that began then and was not done in time: a database that answers others meanwhile is there, and
+    /// has too much to do.
+    pub(super) fn too_late(&self, began: BootTime) -> Error {
+        match self.answered.load(Ordering::Relaxed) > began.0 {
+            true => self.places.overloaded(),
+            false => {
+                self.counters.refused_old.count();
+                Error::Unavailable
+            }
+        }
     }
 
     /// Whether a change with this name is in the database. One that is not counts as an unknown secret does.

@@ -127,7 +127,7 @@ impl Places {
         take(share)
     }
 
-    fn overloaded(&self) -> Error {
+    pub(super) fn overloaded(&self) -> Error {
         self.counters.refused_overloaded.count();
         Error::Overloaded { limit: MAX_FLIGHTS }
     }

@@ -26,6 +26,7 @@ use crate::support::{
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Calls that have ten seconds, and one that has a quarter of one.
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
 const ISSUE: &str = "/countersign.v1.TokenService/IssueToken";
 const GET: &str = "/countersign.v1.DirectoryService/GetWorkspace";
 const AUTHORIZE: &str = "/countersign.v1.AuthorizationService/Authorize";

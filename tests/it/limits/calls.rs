@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_types::StatusExt;
 
-use super::{GET, ISSUE, PATIENCE, ended, serve};
+use super::{GET, HEALTH, ISSUE, PATIENCE, ended, serve};
 use crate::support::{
     server::{PLATFORM, TestServer},
     status::assert_status,
@@ -73,6 +73,29 @@ async fn as_many_calls_as_may_run_do_and_one_more_is_refused_at_once() {
         assert_status(&status, Code::ResourceExhausted, "OVERLOADED", None);
         assert!(Instant::now() < deadline, "there is never a place again");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checks_of_health_are_counted_apart() {
+    let limits = Limits {
+        calls: CallLimits {
+            health_checks_at_once: 1,
+            ..CallLimits::default()
+        },
+        ..Limits::default()
+    };
+    let (server, _database) = serve(limits).await;
+    server.client(PLATFORM).create_workspace("acme").await;
+    let mut wire = Wire::connect(server.address()).await;
+    // Answered, so the place of the check before it is free again.
+    wire.must_be_healthy(1).await;
+    wire.must_be_healthy(3).await;
+    wire.call(5, HEALTH, &[]).await;
+    wire.call(7, HEALTH, &[]).await;
+    while !wire.frame().await.expect("an answer").ends(7) {}
+    let refused = ended(server.metrics_address(), HEALTH, "RESOURCE_EXHAUSTED").await;
+    assert_eq!(refused, 1);
+    call(&server).await.expect("calls have places of their own");
 }
 
 #[tokio::test(flavor = "multi_thread")]

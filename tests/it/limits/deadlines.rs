@@ -15,7 +15,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, TransactionTrait};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::{AUTHORIZE, ISSUE, ended, serve, wait_until_ended};
+use super::{AUTHORIZE, HEALTH, ISSUE, ended, serve, wait_until_ended};
 use crate::support::{
     client::{authorize_request, issue_request},
     database::{Backend, TestDatabase},
@@ -28,7 +28,7 @@ use crate::support::{
 async fn the_deadline_is_the_callers_where_that_is_shorter_and_ours_where_it_is_not() {
     let (server, _database) = serve(Default::default()).await;
     // Each sends headers and never a message: the call, the deadline of its caller, and when it must end.
-    let cases: [(&str, Option<&str>, u64); 11] = [
+    let cases: [(&str, Option<&str>, u64); 13] = [
         (AUTHORIZE, None, 250),
         (AUTHORIZE, Some("100m"), 100),
         (AUTHORIZE, Some("20S"), 250),
@@ -38,6 +38,8 @@ async fn the_deadline_is_the_callers_where_that_is_shorter_and_ours_where_it_is_
         (ISSUE, Some("300000u"), 300),
         (ISSUE, Some("20S"), 10_000),
         (ISSUE, Some("0n"), 0),
+        (HEALTH, None, 10_000),
+        (HEALTH, Some("200m"), 200),
         // Ill-formed ones count as none.
         (AUTHORIZE, Some("soon"), 250),
         (AUTHORIZE, Some("999999999m"), 250),
@@ -69,6 +71,7 @@ async fn the_deadline_is_the_callers_where_that_is_shorter_and_ours_where_it_is_
     let metrics = server.metrics_address();
     wait_until_ended(metrics, AUTHORIZE, "DEADLINE_EXCEEDED", 6).await;
     wait_until_ended(metrics, ISSUE, "DEADLINE_EXCEEDED", 5).await;
+    wait_until_ended(metrics, HEALTH, "DEADLINE_EXCEEDED", 2).await;
 }
 
 /// Its message may take its time, or the server to read it: then less is left to wait for the database.

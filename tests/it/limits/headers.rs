@@ -1,6 +1,6 @@
 //! How large the headers of a call may be.
 
-use super::{AUTHORIZE, serve};
+use super::{AUTHORIZE, HEALTH, serve};
 use crate::support::{
     database::{Backend, TestDatabase},
     process::Process,
@@ -9,7 +9,6 @@ use crate::support::{
 };
 
 const MOST: usize = 16 << 10;
-const HEALTH: &str = "/grpc.health.v1.Health/Check";
 /// How much memory headers without end may cost, in KiB.
 const MEMORY: u64 = 32 << 10;
 

@@ -21,6 +21,7 @@ use crate::support::{
 
 /// How long the slow database takes for each answer at least, there and back.
 const SLOW: Duration = Duration::from_millis(10);
+const VERY_SLOW: Duration = Duration::from_millis(300);
 const BREATH: Duration = Duration::from_millis(5);
 const WARM: usize = 20;
 /// Tokens that are presented for the first time.
@@ -113,6 +114,40 @@ fn issue_many(server: &TestServer) -> JoinSet<Result<IssueTokenResponse, Status>
         });
     }
     calls
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_late_while_others_are_answered_is_told_of_an_overload_and_else_of_an_outage() {
+    let Some(database) = TestDatabase::create(Backend::Postgres).await else {
+        return;
+    };
+    let proxy = Proxy::start(database.address(), Mode::Pass).await;
+    let setup = behind(&proxy, &database, Duration::from_secs(6));
+    let server = setup.start(&database).await;
+    let client = server.client(PLATFORM);
+    let mut secrets = issue(&client, COLD).await;
+    let last = secrets.pop().expect("a token");
+    // So late that all calls have begun before the first answer.
+    proxy.set(Mode::Delay(VERY_SLOW));
+    let mut calls = present(&server, PLATFORM, secrets);
+    let (mut done, mut refused) = (0, 0);
+    while let Some(answer) = calls.join_next().await {
+        match answer.expect("no panic") {
+            Ok(answer) => {
+                assert!(allows(&answer));
+                // Those whose turn it is now are not answered any more.
+                proxy.set(Mode::Stall);
+                done += 1;
+            }
+            Err(status) => {
+                must_be_for_now(&status, &FOR_NOW[1..]);
+                refused += 1;
+            }
+        }
+    }
+    assert!(done > 0 && refused > 0, "{done} and {refused}");
+    let status = ask(&client, &last).await.expect_err("nobody is answered");
+    must_be_for_now(&status, &FOR_NOW[..1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
