@@ -30,8 +30,8 @@ const CALLERS: &str = "
 #              which it calls without a key; they need tls.client_ca_file.
 # service_accounts  The Kubernetes service accounts that it runs under, such as \"shop/bookings\", by
 #              whose tokens it calls; they need an issuer with kubernetes = true.
-# subjects     Whom tokens of other issuers name: {issuer = \"https://…\", subject = \"…\"}. At least one
-#              of these four is required.
+# subjects     Whom tokens of other issuers name: {issuer = \"https://…\", subject = \"…\"}.
+#              At least one of these four is required.
 # grants       What it may call: authorize, tokens.issue, tokens.revoke, tokens.read,
 #              directory.read, directory.write, events.read.
 # acts_for     \"members\" (the default): it must name the member for whom it handles tokens, and
