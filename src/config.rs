@@ -9,6 +9,7 @@ mod document;
 mod fault;
 mod file;
 mod flags;
+mod issuers;
 mod keys;
 mod loader;
 mod peppers;
@@ -29,7 +30,7 @@ pub use tls::Tls;
 pub(crate) use value::duration;
 
 use crate::domain::{
-    caller::Callers, database_url::DatabaseUrl, pepper::PepperRing, policy::Policy,
+    caller::Callers, database_url::DatabaseUrl, issuer::Issuer, pepper::PepperRing, policy::Policy,
     secret::TokenFormat, share::Share,
 };
 
@@ -77,6 +78,8 @@ pub struct Config {
     pub event_retention: Option<Duration>,
     /// Who may call.
     pub callers: Callers,
+    /// Whose tokens name them.
+    pub issuers: Vec<Issuer>,
 }
 
 /// Makes the configuration of a server. Besides the sources, it reads the files that keys name; in [`Mode::Dev`] it

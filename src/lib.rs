@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! cli, server ─► everything        main parses and exits; server::serve is where everything meets
-//! grpc ────────► service, domain   requests into domain types, answers and errors out of them
+//! grpc ────────► service, identity, domain   requests into domain types, answers and errors out of them
+//! identity ────► domain            the keys by which callers' tokens are verified, fetched and kept
 //! service ─────► store, domain     what each RPC means
 //! store ───────► domain            entities, queries, migrations, the one way to change anything, the feed
 //! config, telemetry ─► domain      what is set before the start, and what is told while running
@@ -23,6 +24,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod grpc;
+pub mod identity;
 pub mod pb;
 pub mod server;
 pub mod service;

@@ -23,11 +23,17 @@ use self::{handshake::Handshakes, reload::Reloader};
 pub use self::{limits::Limits, reload::Reload};
 use crate::{
     config::Config,
-    domain::{caller::Callers, database_url::Backend, error::Error, time::Clock},
+    domain::{
+        caller::Callers, database_url::Backend, error::Error, identity_token::Refused,
+        issuer::Issuer, time::Clock,
+    },
     grpc::{Api, DecisionLog, DirectLayer, Gate, GuardLayer, MAX_MESSAGE, Written, reflection},
+    identity::Identities,
     service::Service,
     store::{PoolVitals, Store, StoreError},
-    telemetry::{DatabaseSample, MetricsServer, PoolSample, RpcLayer, Telemetry, ViewSample},
+    telemetry::{
+        DatabaseSample, IssuersSample, MetricsServer, PoolSample, RpcLayer, Telemetry, ViewSample,
+    },
     view::{self, View},
 };
 
@@ -38,6 +44,8 @@ const FRESHNESS: &str = "countersign.freshness";
 const FRESHNESS_INTERVAL: Duration = Duration::from_millis(100);
 /// How long decisions that are still to be logged are waited for at the end.
 const LOG_PATIENCE: Duration = Duration::from_secs(1);
+/// How long issuers of identity tokens are waited for at the start.
+const ISSUER_PATIENCE: Duration = Duration::from_secs(3);
 /// What a server is given beside its configuration.
 pub struct Inputs {
     /// Where gRPC is served.
@@ -96,7 +104,14 @@ pub async fn serve_from(
     let telemetry = inputs.telemetry;
     observe(&mut store, &telemetry);
     let (reload_settings, fixed) = reload::split(config);
-    let gate = gate(reload_settings.callers, inputs.clock.clone(), &telemetry);
+    let identities = identities(&reload_settings.issuers, &inputs.clock, &telemetry);
+    let gate = gate(
+        reload_settings.callers,
+        identities,
+        inputs.clock.clone(),
+        &telemetry,
+    );
+    sample_issuers(&telemetry, &gate);
     let tls = Arc::new(ArcSwapOption::from_pointee(reload_settings.tls));
     let handshakes = Handshakes::new(&inputs.limits, inputs.clock.clone(), &telemetry);
     let settings = view_settings(&fixed, &inputs.limits);
@@ -153,6 +168,8 @@ pub async fn serve_from(
     };
     let reloader = Reloader::new(service, Arc::clone(&gate), tls, telemetry.clone(), fixed);
     beside.spawn(reloader.run(inputs.reloads));
+    // Callers with tokens are not to meet a new server that cannot know them yet.
+    gate.warm_up(ISSUER_PATIENCE).await;
     telemetry.set_ready(true);
     let serving = transport(&limits, &telemetry, gate, &api)
         .add_routes(routes)
@@ -207,10 +224,41 @@ fn decision_log(fixed: &reload::Fixed, telemetry: &Telemetry) -> Option<(Decisio
         .ok()
 }
 
-fn gate(callers: Callers, clock: Clock, telemetry: &Telemetry) -> Arc<Gate> {
+fn identities(issuers: &[Issuer], clock: &Clock, telemetry: &Telemetry) -> Identities {
+    let fetches = telemetry.clone();
+    let count_fetch = move |outcome| fetches.count_key_fetch(outcome);
+    Identities::new(issuers, clock, Arc::new(count_fetch))
+}
+
+fn gate(
+    callers: Callers,
+    identities: Identities,
+    clock: Clock,
+    telemetry: &Telemetry,
+) -> Arc<Gate> {
     let failures = telemetry.clone();
-    let count_failure = move |error: &Error| failures.count_authentication_failure(error);
-    Arc::new(Gate::new(callers, clock).on_failure(count_failure))
+    let count_failure = move |error: &Error, token: Option<&Refused>| {
+        failures.count_authentication_failure(error);
+        if let Some(refused) = token {
+            failures.count_identity_token_failure(refused);
+        }
+    };
+    Arc::new(Gate::new(callers, identities, clock).on_failure(count_failure))
+}
+
+/// Has the keys of issuers tell of themselves.
+fn sample_issuers(telemetry: &Telemetry, gate: &Arc<Gate>) {
+    let gate = Arc::downgrade(gate);
+    let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
+    telemetry.sample_issuers(move || {
+        let vitals = gate.upgrade().map(|gate| gate.issuers());
+        let vitals = vitals.unwrap_or_default();
+        IssuersSample {
+            held: count(vitals.held),
+            missing: count(vitals.missing),
+            age: vitals.age,
+        }
+    });
 }
 
 /// Serves the metrics port, where there is one that is not served yet, until what this returns is dropped.

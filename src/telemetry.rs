@@ -24,11 +24,13 @@ use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 pub use self::{
     http::MetricsServer,
     log::LogError,
-    metrics::{DatabaseSample, HandshakeFailure, PoolSample, ViewSample},
+    metrics::{DatabaseSample, HandshakeFailure, IssuersSample, PoolSample, ViewSample},
     rpc::{RpcLayer, RpcService, WatchedBody},
 };
 use self::{log::LogHandle, metrics::Metrics, trace::Traces};
-use crate::domain::{decide::Decision, error::Error, event::Details};
+use crate::domain::{
+    decide::Decision, error::Error, event::Details, identity_token::Refused, issuer::FetchOutcome,
+};
 
 /// How long the process waits at its end for what it still has to tell.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
@@ -157,6 +159,21 @@ impl Telemetry {
     /// Counts a caller that did not show who it is.
     pub fn count_authentication_failure(&self, error: &Error) {
         self.0.metrics.count_authentication_failure(error.reason());
+    }
+
+    /// Counts an identity token that named no caller, by why.
+    pub fn count_identity_token_failure(&self, refused: &Refused) {
+        self.0.metrics.issuers().count_failure(refused);
+    }
+
+    /// Counts an attempt to fetch the keys of an issuer.
+    pub fn count_key_fetch(&self, outcome: FetchOutcome) {
+        self.0.metrics.issuers().count_fetch(outcome);
+    }
+
+    /// Asks the keeper of issuers' keys how they are at each scrape, through a callback that must not wait for anything.
+    pub fn sample_issuers(&self, sample: impl Fn() -> IssuersSample + Send + Sync + 'static) {
+        self.0.metrics.issuers().sample(Box::new(sample));
     }
 
     /// Counts a TLS handshake that failed.

@@ -36,20 +36,36 @@ pub(super) struct Entry {
     pub(super) caller: Arc<Caller>,
     pub(super) digests: Vec<KeyDigest>,
     pub(super) spiffe_ids: Vec<SpiffeId>,
+    pub(super) names: Vec<Named>,
 }
 
-impl CallerTables {
-    /// The callers, by what they show.
-    pub(super) fn known(self) -> KnownCallers {
-        let mut known = KnownCallers::default();
-        for entry in self.entries {
-            let caller = || Arc::clone(&entry.caller);
-            let digests = entry.digests.into_iter();
-            known.keys.extend(digests.map(|digest| (digest, caller())));
-            let ids = entry.spiffe_ids.into_iter();
-            known.workloads.extend(ids.map(|id| (id, caller())));
-        }
+/// A name that a caller has in the tokens of an issuer.
+pub(super) struct Named {
+    /// Under which key it stands, and where.
+    pub(super) key: &'static str,
+    pub(super) origin: Origin,
+    /// Whose tokens. None: those of the cluster.
+    pub(super) issuer: Option<String>,
+    pub(super) subject: String,
+}
+
+impl Entry {
+    /// Adds the caller by what can be told of it without its issuers. The rest is returned.
+    pub(super) fn add_to(
+        self,
+        known: &mut KnownCallers,
+    ) -> impl Iterator<Item = (Named, Arc<Caller>)> {
+        let caller = self.caller;
+        let digests = self.digests.into_iter();
         known
+            .keys
+            .extend(digests.map(|digest| (digest, Arc::clone(&caller))));
+        let ids = self.spiffe_ids.into_iter();
+        known
+            .workloads
+            .extend(ids.map(|id| (id, Arc::clone(&caller))));
+        let names = self.names.into_iter();
+        names.map(move |name| (name, Arc::clone(&caller)))
     }
 }
 
@@ -109,6 +125,7 @@ impl CallerReader<'_> {
         let mut name = None;
         let mut digests = Vec::new();
         let mut spiffe_ids = Vec::new();
+        let mut names = Vec::new();
         let mut grants = None;
         let mut acts_for = Some(ActsFor::Members);
         for (key, value) in table {
@@ -123,7 +140,10 @@ impl CallerReader<'_> {
                 }
                 "grants" => grants = Some(self.grants(value)),
                 "acts_for" => acts_for = self.acts_for(value),
-                "service_accounts" => self.unsupported("service_accounts", value),
+                "service_accounts" => {
+                    names.extend(credentials::service_accounts(&mut self.file, value));
+                }
+                "subjects" => names.extend(credentials::subjects(&mut self.file, value)),
                 other => {
                     let full = format!("callers.{other}");
                     self.file.fault(&full, key.span(), "there is no such key");
@@ -161,20 +181,20 @@ impl CallerReader<'_> {
             caller: Arc::new(caller),
             digests: digests.into_iter().map(|(_, digest)| digest).collect(),
             spiffe_ids: spiffe_ids.into_iter().map(|(_, id)| id).collect(),
+            names,
         });
     }
 
     /// Whatever is in the lists that there are is judged elsewhere.
     fn require_credential(&mut self, table: &DeTable<'_>, span: Range<usize>) {
-        const LISTS: [(&str, &str); 2] = [
+        const LISTS: [(&str, &str); 4] = [
             (
                 "key_digests",
-                "must hold at least one digest, as printed by `countersign key new`, where there are no `spiffe_ids`",
+                "at least one digest, as printed by `countersign key new`,",
             ),
-            (
-                "spiffe_ids",
-                "must hold at least one SPIFFE ID where there are no `key_digests`",
-            ),
+            ("spiffe_ids", "at least one SPIFFE ID"),
+            ("service_accounts", "at least one service account"),
+            ("subjects", "at least one subject"),
         ];
         let given = LISTS.map(|(key, _)| table.get(key));
         let is_empty = |value: &Spanned<DeValue<'_>>| {
@@ -189,14 +209,16 @@ impl CallerReader<'_> {
             .zip(given)
             .find_map(|(list, value)| Some((list, value?)));
         match empty {
-            Some(((key, message), value)) => {
+            Some(((key, what), value)) => {
+                let message =
+                    format!("must hold {what} where the caller is known by nothing else");
                 self.file
-                    .fault(&format!("callers.{key}"), value.span(), *message);
+                    .fault(&format!("callers.{key}"), value.span(), message);
             }
             None => self.file.fault(
                 "callers.key_digests",
                 span,
-                "every caller needs a digest, as printed by `countersign key new`, or `spiffe_ids`",
+                "every caller needs a digest, as printed by `countersign key new`, or `spiffe_ids`, `service_accounts` or `subjects`",
             ),
         }
     }
@@ -277,16 +299,6 @@ impl CallerReader<'_> {
                 self.file.fault("callers.acts_for", value.span(), message);
                 None
             }
-        }
-    }
-
-    fn unsupported(&mut self, kind: &str, value: &Spanned<DeValue<'_>>) {
-        let key = format!("callers.{kind}");
-        let items = self.file.strings(&key, value);
-        if items.is_some_and(|items| !items.is_empty()) {
-            let message =
-                "is not supported yet: authenticate the caller by `key_digests` or `spiffe_ids`";
-            self.file.fault(&key, value.span(), message);
         }
     }
 }

@@ -27,7 +27,11 @@ const CALLERS: &str = "
 # key_digests  The digests of its service keys, as printed by `countersign key new`; several at once
 #              while a key is rotated.
 # spiffe_ids   The SPIFFE IDs of its certificates, such as \"spiffe://example.org/ns/shop/sa/web\", by
-#              which it calls without a key; they need tls.client_ca_file. One of both is required.
+#              which it calls without a key; they need tls.client_ca_file.
+# service_accounts  The Kubernetes service accounts that it runs under, such as \"shop/bookings\", by
+#              whose tokens it calls; they need an issuer with kubernetes = true.
+# subjects     Whom tokens of other issuers name: {issuer = \"https://…\", subject = \"…\"}.
+#              At least one of these four is required.
 # grants       What it may call: authorize, tokens.issue, tokens.revoke, tokens.read,
 #              directory.read, directory.write, events.read.
 # acts_for     \"members\" (the default): it must name the member for whom it handles tokens, and
@@ -38,6 +42,27 @@ const CALLERS: &str = "
 #key_digests = [\"blake3:…\"]
 #grants = [\"authorize\"]
 #acts_for = \"members\"
+";
+
+const ISSUERS: &str = "
+# Those whose tokens name callers, one table for each. In the file only. Callers send such a token
+# in `authorization`.
+#
+# issuer       Its name, exactly as its tokens have it in `iss`. Without jwks_uri also its address.
+# audience     What its tokens must have in `aud`: a name of this service.
+# kubernetes   true: it is the cluster of service_accounts. One at most is.
+# jwks_uri     Where it publishes its keys; else its discovery document says so. By https, or on
+#              loopback by http.
+# ca_file      The authorities (PEM) that its server is verified by, instead of the system's.
+# bearer_token_file  A token that is shown to its server. The API server of Kubernetes wants one.
+#
+#[[issuers]]
+#issuer = \"https://kubernetes.default.svc.cluster.local\"
+#audience = \"countersign\"
+#kubernetes = true
+#jwks_uri = \"https://kubernetes.default.svc/openid/v1/jwks\"
+#ca_file = \"/var/run/secrets/kubernetes.io/serviceaccount/ca.crt\"
+#bearer_token_file = \"/var/run/secrets/kubernetes.io/serviceaccount/token\"
 ";
 
 /// The text of a file that sets nothing and says everything. Prose begins with `# `, a setting with `#` alone.
@@ -56,6 +81,7 @@ pub(crate) fn document() -> String {
         text.push_str(&comment(&spellings));
         text.push_str(&format!("#{} = {}\n", key.name, value(key)));
     }
+    text.push_str(ISSUERS);
     text.push_str(CALLERS);
     text
 }

@@ -11,6 +11,7 @@ use toml::{
 use super::{
     callers::{self, CallerTables},
     fault::{Fault, Origin, sort_by_line},
+    issuers::{self, IssuerTables},
     keys::{self, Form, Key},
     settings::{Layer, Setting},
 };
@@ -20,6 +21,7 @@ use super::{
 pub(super) struct Contents {
     pub(super) layer: Layer,
     pub(super) callers: CallerTables,
+    pub(super) issuers: IssuerTables,
     /// Keys that are there with a value of the wrong kind, so they are neither set nor missing.
     pub(super) mistyped: Vec<&'static str>,
     /// The file is not TOML, so nothing is known of what it would have set.
@@ -47,6 +49,7 @@ pub(super) fn read(path: &Path, text: &str) -> Contents {
         for (name, value) in table.get_ref() {
             match (name.get_ref().as_ref(), value.get_ref()) {
                 ("callers", _) => contents.callers = callers::read(path, text, value),
+                ("issuers", _) => contents.issuers = issuers::read(&mut reader, value),
                 (outer, DeValue::Table(inner)) if is_nested(outer) => {
                     for (name, value) in inner {
                         let full = format!("{outer}.{}", name.get_ref());

@@ -1,5 +1,7 @@
 //! From settings to the typed configuration. What each key means, and what must hold between keys, is here.
 
+mod callers;
+
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use super::{
@@ -11,8 +13,7 @@ use super::{
     value,
 };
 use crate::domain::{
-    caller::Callers, database_url::DatabaseUrl, ids::CallerName, pepper::PepperRing,
-    policy::Policy, secret::TokenFormat,
+    database_url::DatabaseUrl, pepper::PepperRing, policy::Policy, secret::TokenFormat,
 };
 
 /// Parses settings and gathers faults. INVARIANT: a method that returns none has noted a fault.
@@ -72,6 +73,7 @@ impl Loader {
         let log = self.parse("log", value::log_directives);
         let decision_log = self.parse("decision_log", value::share_or_off);
         let event_retention = self.parse("event_retention", value::retention);
+        let issuers = self.issuers();
         let callers = self.callers();
         let tls = self.tls();
         self.check_addresses(listen_addr, metrics_addr);
@@ -98,6 +100,7 @@ impl Loader {
             decision_log: decision_log?,
             event_retention: event_retention?,
             callers: callers?,
+            issuers,
         })
     }
 
@@ -193,56 +196,6 @@ impl Loader {
             TokenFormat::new(crate::domain::secret::DEFAULT_PREFIX, &retired).map(|_| retired)
         });
         TokenFormat::new(&prefix?, &retired?).ok()
-    }
-
-    fn callers(&mut self) -> Option<Callers> {
-        let is_missing = self.settings.is_missing("callers");
-        let mut tables = std::mem::take(&mut self.settings.callers);
-        self.faults.append(&mut tables.faults);
-        match (self.mode, tables.origin.clone()) {
-            (Mode::Serve, Some(_)) => {
-                self.require_client_ca(&tables.spiffe_ids);
-                Some(Callers::Known(tables.known()))
-            }
-            (Mode::Serve, None) => {
-                if is_missing {
-                    let message = "`serve` needs at least one `[[callers]]` in the file: nobody else \
-                     could call it";
-                    self.fault("callers", message);
-                }
-                None
-            }
-            (Mode::Dev, Some(origin)) => {
-                self.faults.push(Fault {
-                    key: "callers".to_owned(),
-                    origin,
-                    message: "`dev` lets everyone call: give callers to `serve` only".to_owned(),
-                });
-                None
-            }
-            (Mode::Dev, None) => match CallerName::parse("dev") {
-                Ok(name) => Some(Callers::open(name)),
-                Err(problem) => {
-                    self.fault("callers", problem.description);
-                    None
-                }
-            },
-        }
-    }
-
-    /// A certificate names a caller only if it was asked for and verified.
-    fn require_client_ca(&mut self, spiffe_ids: &[Origin]) {
-        const KEY: &str = "tls.client_ca_file";
-        let is_missing = self.settings.is_missing(KEY) && self.settings.is_missing("tls");
-        if !self.settings.values.contains_key(KEY) && is_missing {
-            self.faults.extend(spiffe_ids.iter().map(|origin| Fault {
-                key: "callers.spiffe_ids".to_owned(),
-                origin: origin.clone(),
-                message: format!(
-                    "needs `{KEY}`, by which the certificates of callers are verified"
-                ),
-            }));
-        }
     }
 
     /// TLS by its files, or none.
@@ -342,11 +295,15 @@ impl Loader {
         if let Some((_, text)) = &sources.file {
             add(text);
         }
-        for setting in self.settings.values.values() {
-            if setting.key.name.ends_with("_file") {
-                let content = read_file(Path::new(&setting.text));
-                add(&content.unwrap_or_else(|message| message));
-            }
+        let values = self.settings.values.values();
+        let named = values.filter(|setting| setting.key.name.ends_with("_file"));
+        let named = named.map(|setting| &setting.text);
+        // Not their tokens, which are read whenever they are shown.
+        let issuers = self.settings.issuers.entries.iter();
+        let authorities = issuers.filter_map(|entry| entry.ca_file.as_ref());
+        for path in named.chain(authorities) {
+            let content = read_file(Path::new(path));
+            add(&content.unwrap_or_else(|message| message));
         }
         hasher.finalize().to_hex().to_string()
     }

@@ -14,6 +14,7 @@ use super::{
     fault::{Fault, Faults, Origin},
     file,
     flags::FlagValues,
+    issuers::IssuerTables,
     keys::{self, Key, VARIABLE_PREFIX},
 };
 
@@ -102,6 +103,7 @@ pub(super) type Layer = BTreeMap<&'static str, Setting>;
 pub(super) struct Settings {
     pub(super) values: Layer,
     pub(super) callers: CallerTables,
+    pub(super) issuers: IssuerTables,
     /// The file is not TOML: what is missing may be in it.
     is_incomplete: bool,
     /// Keys given in the file with a value of the wrong kind, which has been told.
@@ -119,6 +121,7 @@ impl Settings {
             settings.is_incomplete = contents.is_broken;
             settings.mistyped = contents.mistyped;
             settings.callers = contents.callers;
+            settings.issuers = contents.issuers;
             settings.overlay(contents.layer);
         }
         let environment = settings.environment(&sources.env);
@@ -157,6 +160,7 @@ impl Settings {
             {
                 let message = match rest {
                     "CALLERS" => "callers can be given in the file only, as `[[callers]]`",
+                    "ISSUERS" => "issuers can be given in the file only, as `[[issuers]]`",
                     _ => "there is no such variable",
                 };
                 self.faults.push(Fault {

@@ -4,10 +4,13 @@ use super::{
     Mode, Sources,
     callers::Entry,
     fault::Origin,
+    issuers,
     keys::{self, Key},
     settings::Settings,
 };
-use crate::domain::{caller::ActsFor, database_url::DatabaseUrl, pepper::PepperRing};
+use crate::domain::{
+    caller::ActsFor, database_url::DatabaseUrl, issuer::KeysAt, pepper::PepperRing,
+};
 
 /// What stands for a secret.
 const MASK: &str = "***";
@@ -23,7 +26,7 @@ pub(crate) struct Shown {
     pub(crate) origin: String,
 }
 
-/// Every key with the value in effect, right or wrong, then the callers. A key that another one stands for (the
+/// Every key with the value in effect, right or wrong, then the callers and the issuers. A key that another one stands for (the
 /// `database_url_file` for the `database_url`) is left out.
 pub(crate) fn show(mode: Mode, sources: &Sources) -> Vec<Shown> {
     let settings = Settings::collect(sources);
@@ -47,6 +50,7 @@ pub(crate) fn show(mode: Mode, sources: &Sources) -> Vec<Shown> {
         });
     }
     shown.extend(callers(&settings));
+    shown.extend(settings.issuers.entries.iter().map(issuer));
     shown
 }
 
@@ -98,6 +102,7 @@ fn told(
         caller,
         digests,
         spiffe_ids,
+        names,
     }: &Entry,
 ) -> String {
     let grants: Vec<_> = caller.grants.iter().map(|grant| grant.as_str()).collect();
@@ -106,7 +111,13 @@ fn told(
         ActsFor::Platform => "the platform",
     };
     let mut told = format!("{} for {acts_for}", grants.join(" "));
-    for (count, what) in [(digests.len(), "key"), (spiffe_ids.len(), "SPIFFE ID")] {
+    let accounts = names.iter().filter(|name| name.issuer.is_none()).count();
+    for (count, what) in [
+        (digests.len(), "key"),
+        (spiffe_ids.len(), "SPIFFE ID"),
+        (accounts, "service account"),
+        (names.len() - accounts, "subject"),
+    ] {
         match count {
             0 => {}
             1 => told.push_str(&format!(", 1 {what}")),
@@ -114,6 +125,38 @@ fn told(
         }
     }
     told
+}
+
+fn issuer(entry: &issuers::Entry) -> Shown {
+    let issuer = &entry.issuer;
+    let mut told = format!("for the audience `{}`", issuer.audience);
+    if issuer.is_kubernetes {
+        told.push_str(", Kubernetes");
+    }
+    match &issuer.keys_at {
+        KeysAt::Discovered(_) => told.push_str(", keys by discovery"),
+        KeysAt::Known(url) => told.push_str(&format!(", keys at {url}")),
+    }
+    let files = [
+        ("authorities", entry.ca_file.clone()),
+        (
+            "token",
+            issuer
+                .bearer_token_file
+                .as_ref()
+                .map(|path| path.display().to_string()),
+        ),
+    ];
+    for (what, path) in files {
+        if let Some(path) = path {
+            told.push_str(&format!(", {what} in {path}"));
+        }
+    }
+    Shown {
+        key: format!("issuers.{}", issuer.name),
+        value: Some(told),
+        origin: entry.origin.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -97,14 +97,27 @@ fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 fn client_verifier(path: &str) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let provider = Arc::new(ring::default_provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots(path)?), provider)
+        .build()
+        .map_err(|error| format!("`{path}` holds no usable authority: {error}"))
+}
+
+/// The authorities in a file, each known to be one.
+pub(super) fn authorities(path: &str) -> Result<Vec<Vec<u8>>, String> {
+    roots(path)?;
+    let certificates = certificates(path)?.into_iter();
+    Ok(certificates
+        .map(|certificate| certificate.to_vec())
+        .collect())
+}
+
+fn roots(path: &str) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
         roots
             .add(certificate)
             .map_err(|error| format!("`{path}` holds no usable authority: {error}"))?;
     }
-    let provider = Arc::new(ring::default_provider());
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-        .build()
-        .map_err(|error| format!("`{path}` holds no usable authority: {error}"))
+    Ok(roots)
 }

@@ -156,6 +156,8 @@ pub struct KnownCallers {
     pub keys: Vec<(KeyDigest, Arc<Caller>)>,
     /// By the names of the workloads that their certificates are for.
     pub workloads: HashMap<SpiffeId, Arc<Caller>>,
+    /// By whom identity tokens name, for each issuer.
+    pub subjects: HashMap<String, HashMap<String, Arc<Caller>>>,
 }
 
 impl Callers {
@@ -194,5 +196,10 @@ impl KnownCallers {
     /// The caller that this workload is.
     pub fn find_by_workload(&self, id: &SpiffeId) -> Option<&Arc<Caller>> {
         self.workloads.get(id)
+    }
+
+    /// The caller whom tokens of this issuer name so.
+    pub fn find_by_subject(&self, issuer: &str, subject: &str) -> Option<&Arc<Caller>> {
+        self.subjects.get(issuer)?.get(subject)
     }
 }

@@ -163,7 +163,7 @@ pub enum Error {
     },
     /// The caller showed no credential.
     #[error(
-        "a credential is required: send a service key as `x-countersign-key`, or a client certificate that names a caller"
+        "a credential is required: send a service key as `x-countersign-key`, an identity token as `authorization`, or a client certificate that names a caller"
     )]
     CredentialMissing,
     /// The caller's credential is not one that is known here.
@@ -172,6 +172,9 @@ pub enum Error {
     /// The caller showed more than one credential.
     #[error("send exactly one credential")]
     CredentialAmbiguous,
+    /// The keys of the issuer of the caller's identity token are not to be had.
+    #[error("the identity token cannot be verified now: try again")]
+    IdentityUnavailable,
     /// Too many requests of a limited kind.
     #[error("too many requests: at most {per_second} in a second")]
     TooManyRequests {
@@ -290,7 +293,10 @@ impl Error {
             | Self::TooManyWatchers { .. }
             | Self::MessageTooLarge { .. } => Code::ResourceExhausted,
             Self::DeadlineExceeded { .. } => Code::DeadlineExceeded,
-            Self::Unavailable | Self::OutcomeUnknown | Self::NewerRulesNeeded => Code::Unavailable,
+            Self::IdentityUnavailable
+            | Self::Unavailable
+            | Self::OutcomeUnknown
+            | Self::NewerRulesNeeded => Code::Unavailable,
         }
     }
 
@@ -324,6 +330,7 @@ impl Error {
             Self::CredentialMissing => "CREDENTIAL_MISSING",
             Self::CredentialInvalid => "CREDENTIAL_INVALID",
             Self::CredentialAmbiguous => "CREDENTIAL_AMBIGUOUS",
+            Self::IdentityUnavailable => "IDENTITY_UNAVAILABLE",
             Self::TooManyRequests { .. } => "TOO_MANY_REQUESTS",
             Self::RevisionUnknown { .. } => "REVISION_UNKNOWN",
             Self::RevisionDropped { .. } => "REVISION_DROPPED",
@@ -346,6 +353,7 @@ impl Error {
         match self {
             Self::TooManyRequests { retry_after, .. } => Some(*retry_after),
             Self::Unavailable | Self::Overloaded { .. } => Some(Duration::from_millis(250)),
+            Self::IdentityUnavailable => Some(Duration::from_secs(1)),
             _ => None,
         }
     }

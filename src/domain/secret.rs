@@ -101,13 +101,14 @@ impl TokenFormat {
 
     /// Reads what a bearer presented: the printed form, bare or after `Bearer` in any case. Anything else is malformed.
     pub fn parse(&self, presented: &str) -> Option<Secret> {
-        self.read(strip_scheme(presented)).map(|(_, secret)| secret)
+        self.read(without_scheme(presented))
+            .map(|(_, secret)| secret)
     }
 
     /// Tells of what a bearer presented what may be shown of a token, or what is wrong with it, for people. It is `Ok`
     /// exactly where [`Self::parse`] gives a secret, because both ask the same function; only the words come after.
     pub fn diagnose<'a>(&'a self, presented: &'a str) -> Result<WellFormed<'a>, Malformed> {
-        let text = strip_scheme(presented);
+        let text = without_scheme(presented);
         match self.read(text) {
             Some((head, _)) => Ok(WellFormed {
                 prefix: prefix_of(head),
@@ -158,7 +159,7 @@ fn prefix_of(head: &str) -> &str {
 }
 
 /// Removes the `Bearer` of an `Authorization` header value (RFC 6750, section 2.1; the scheme's case does not matter).
-fn strip_scheme(presented: &str) -> &str {
+pub fn without_scheme(presented: &str) -> &str {
     const SCHEME: usize = "Bearer ".len();
     match presented.split_at_checked(SCHEME) {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("Bearer ") => {

@@ -1,5 +1,7 @@
 //! The gate: who is calling, and whether they may call this.
 
+mod admission;
+
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
@@ -8,20 +10,24 @@ use std::{
 
 use arc_swap::ArcSwap;
 use http::{Extensions, HeaderMap, HeaderName, header::AUTHORIZATION};
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
-};
+use tokio::{sync::watch, time::Instant};
 use tonic::Request;
 
+pub(super) use self::admission::Admission;
 use super::peer::Peer;
-use crate::domain::{
-    caller::{Caller, Callers, Grant, KnownCallers},
-    error::Error,
-    ids::CallerName,
-    limiter::Limiter,
-    spiffe::Certificate,
-    time::Clock,
+use crate::{
+    domain::{
+        caller::{Caller, Callers, Grant, KnownCallers},
+        error::Error,
+        identity_token::Refused,
+        ids::CallerName,
+        issuer::Issuer,
+        limiter::Limiter,
+        secret::without_scheme,
+        spiffe::Certificate,
+        time::{Clock, Timestamp},
+    },
+    identity::{Identities, KeyMissing, Progress, Unidentified, Vitals},
 };
 
 /// The metadata key of a service key.
@@ -31,9 +37,8 @@ const KEY: HeaderName = HeaderName::from_static("x-countersign-key");
 const FAILURES_PER_SECOND: u32 = 10;
 /// How many requests by secret a caller may make in a second: they could be used to try secrets.
 const BY_SECRET_PER_SECOND: u32 = 20;
-
-/// The longest that a certificate's expiry is waited for before the time is looked at again.
-const LONGEST_TIMER: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many lines a second tell of callers that cannot be told from strangers now.
+const OUTAGES_PER_SECOND: u32 = 1;
 
 /// The caller of a request, as the guard found it before anything of the message was read.
 #[derive(Clone)]
@@ -49,126 +54,187 @@ pub(super) fn began(extensions: &Extensions) -> Instant {
     authenticated.map_or_else(Instant::now, |authenticated| authenticated.began)
 }
 
-/// The admission to a stream, which may outlive the credential or the grant that it was opened with.
-pub struct Admission {
-    gate: Arc<Gate>,
-    replaced: watch::Receiver<()>,
-    headers: HeaderMap,
-    peer: Option<Peer>,
-    grant: Grant,
-}
-
-impl Admission {
-    /// Waits until other callers are admitted and this one is no longer among them, or until the certificate that it has
-    /// shown expires, and tells why.
-    pub async fn end(&mut self) -> Error {
-        loop {
-            let caller = self.gate.identify(&self.headers, self.peer.as_ref());
-            if let Err(error) = caller.and_then(|caller| caller.require_any(&[self.grant])) {
-                return error;
-            }
-            let changed = self.replaced.changed();
-            match self.gate.remaining(self.peer.as_ref()) {
-                Some(remaining) => drop(timeout(remaining, changed).await),
-                // One that has expired is not what this was admitted by.
-                None => drop(changed.await),
-            }
-        }
-    }
-}
-
 /// Admits callers.
 pub struct Gate {
-    callers: ArcSwap<Callers>,
+    admitted: ArcSwap<Admitted>,
     /// Told whenever they are replaced.
     replaced: watch::Sender<()>,
     failures: Limiter<IpAddr>,
+    outages: Limiter<()>,
     by_secret: Limiter<CallerName>,
     clock: Clock,
     on_failure: Option<Observer>,
 }
 
-type Observer = Box<dyn Fn(&Error) + Send + Sync>;
+/// Who is admitted, and whose word is taken for who they are. Replaced together.
+struct Admitted {
+    callers: Callers,
+    identities: Identities,
+}
+
+type Observer = Box<dyn Fn(&Error, Option<&Refused>) + Send + Sync>;
+
+/// Why there is no caller.
+pub(super) enum NotYet {
+    /// There will be none.
+    Refused(Error),
+    /// There may be one once keys have been fetched.
+    KeyMissing(KeyMissing),
+}
+
+/// A caller.
+struct Identified {
+    caller: Arc<Caller>,
+    /// When what it has shown expires, where that is a token.
+    expires_at: Option<Timestamp>,
+}
+
+/// Why there is none.
+enum Unknown {
+    Credential(Error),
+    Token(Refused),
+    KeyMissing(KeyMissing),
+}
+
+impl Unknown {
+    /// What is answered, and what there is to tell of the token.
+    fn told(self) -> (Error, Option<Refused>) {
+        let refused = match self {
+            Self::Credential(error) => return (error, None),
+            Self::Token(refused) => refused,
+            Self::KeyMissing(missing) => missing.refused(),
+        };
+        let error = match refused {
+            Refused::KeysMissing(_) => Error::IdentityUnavailable,
+            _ => Error::CredentialInvalid,
+        };
+        (error, Some(refused))
+    }
+}
+
+impl From<Error> for Unknown {
+    fn from(error: Error) -> Self {
+        Self::Credential(error)
+    }
+}
 
 impl Gate {
-    /// A gate for these callers.
-    pub fn new(callers: Callers, clock: Clock) -> Self {
+    /// A gate for these callers, some of whom may show tokens.
+    pub fn new(callers: Callers, identities: Identities, clock: Clock) -> Self {
+        let admitted = Admitted {
+            callers,
+            identities,
+        };
         Self {
-            callers: ArcSwap::from_pointee(callers),
+            admitted: ArcSwap::from_pointee(admitted),
             replaced: watch::Sender::new(()),
             failures: Limiter::new(FAILURES_PER_SECOND),
+            outages: Limiter::new(OUTAGES_PER_SECOND),
             by_secret: Limiter::new(BY_SECRET_PER_SECOND),
             clock,
             on_failure: None,
         }
     }
 
-    /// The same gate, which calls back with every failed authentication.
+    /// The same gate, which calls back with every failed authentication, and why a token that was shown is no good.
     #[must_use]
-    pub fn on_failure(mut self, observer: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+    pub fn on_failure(
+        mut self,
+        observer: impl Fn(&Error, Option<&Refused>) + Send + Sync + 'static,
+    ) -> Self {
         self.on_failure = Some(Box::new(observer));
         self
     }
 
     /// Admits these callers from now on, and no others.
-    pub fn replace_callers(&self, callers: Callers) {
-        self.callers.store(Arc::new(callers));
+    pub fn replace_callers(&self, callers: Callers, issuers: &[Issuer]) {
+        let identities = self.admitted.load().identities.replaced(issuers);
+        let admitted = Admitted {
+            callers,
+            identities,
+        };
+        self.admitted.store(Arc::new(admitted));
         self.replaced.send_replace(());
+    }
+
+    /// Waits until the keys of each issuer have been fetched, or not for so long.
+    pub async fn warm_up(&self, patience: Duration) {
+        // Not held while waiting: it may be replaced.
+        let admitted = self.admitted.load_full();
+        admitted.identities.warm_up(patience).await;
+    }
+
+    /// How the issuers of tokens are.
+    pub fn issuers(&self) -> Vitals {
+        self.admitted.load().identities.vitals()
     }
 
     /// The caller of this request, if it has at least one of these grants.
     pub fn admit<T>(&self, request: &Request<T>, grants: &[Grant]) -> Result<Arc<Caller>, Error> {
         let caller = match request.extensions().get::<Authenticated>() {
             Some(Authenticated { caller, .. }) => Arc::clone(caller),
-            None => self.authenticate(request.metadata().as_ref(), request.extensions())?,
+            None => self.authenticate_now(request.metadata().as_ref(), request.extensions())?,
         };
         caller.require_any(grants)?;
         Ok(caller)
     }
 
-    /// Admits the caller of this request to a stream, for as long as it may go on.
-    pub fn admit_to_stream<T>(
-        self: &Arc<Self>,
-        request: &Request<T>,
-        grant: Grant,
-    ) -> Result<Admission, Error> {
-        // From before the callers are asked: none that come in between are missed.
-        let replaced = self.replaced.subscribe();
-        self.admit(request, &[grant])?;
-        Ok(Admission {
-            gate: Arc::clone(self),
-            replaced,
-            headers: request.metadata().as_ref().clone(),
-            peer: Peer::of(request.extensions()).cloned(),
-            grant,
-        })
+    /// The caller of a request with these headers, whatever it may do. Nothing of its message is needed.
+    pub(super) fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<Arc<Caller>, NotYet> {
+        let peer = Peer::of(extensions);
+        match self.identify(headers, peer) {
+            Ok(identified) => Ok(identified.caller),
+            Err(Unknown::KeyMissing(missing)) => Err(NotYet::KeyMissing(missing)),
+            Err(unknown) => Err(NotYet::Refused(self.refuse(unknown, peer))),
+        }
     }
 
-    /// The caller of a request with these headers, whatever it may do. Nothing of its message is needed.
-    pub fn authenticate(
+    /// The same, where nothing can be waited for.
+    pub fn authenticate_now(
         &self,
         headers: &HeaderMap,
         extensions: &Extensions,
     ) -> Result<Arc<Caller>, Error> {
+        self.authenticate(headers, extensions)
+            .map_err(|not_yet| match not_yet {
+                NotYet::Refused(error) => error,
+                NotYet::KeyMissing(missing) => {
+                    let fetched = missing.fetch().map(|_| missing.unknown_yet());
+                    let refused = fetched.unwrap_or_else(|refused| refused);
+                    self.refuse(Unknown::Token(refused), Peer::of(extensions))
+                }
+            })
+    }
+
+    /// The same, once the keys have been fetched that were missing, or cannot be before the deadline.
+    pub(super) async fn authenticate_later(
+        &self,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+        (missing, deadline): (KeyMissing, Instant),
+    ) -> Result<Arc<Caller>, Error> {
         let peer = Peer::of(extensions);
-        let error = match self.identify(headers, peer) {
-            Ok(caller) => return Ok(caller),
-            Err(error) => error,
+        let mut waiting = match missing.fetch() {
+            Ok(waiting) => waiting,
+            Err(refused) => return Err(self.refuse(Unknown::Token(refused), peer)),
         };
-        if let Some(observer) = &self.on_failure {
-            observer(&error);
-        }
-        let address = peer.and_then(|peer| peer.address);
-        let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        self.failures.admit(address, self.clock.now())?;
-        let certificate = peer.and_then(Peer::certificate);
-        tracing::warn!(
-            peer = %address,
-            reason = error.reason(),
-            certificate = certificate.map(|shown| self.tell(shown)),
-            "a caller was not authenticated"
-        );
-        Err(error)
+        let unknown = loop {
+            let progress = waiting.next(deadline).await;
+            match (self.identify(headers, peer), progress) {
+                (Ok(identified), _) => return Ok(identified.caller),
+                (Err(Unknown::KeyMissing(missing)), Progress::Early)
+                    if missing.fetch_again(&mut waiting) => {}
+                (Err(Unknown::KeyMissing(missing)), Progress::TooLate) => {
+                    break Unknown::Token(missing.unknown_yet());
+                }
+                (Err(unknown), _) => break unknown,
+            }
+        };
+        Err(self.refuse(unknown, peer))
     }
 
     /// Counts a request by secret against its caller's limit.
@@ -176,20 +242,47 @@ impl Gate {
         self.by_secret.admit(caller.name.clone(), self.clock.now())
     }
 
-    fn identify(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Arc<Caller>, Error> {
-        let callers = self.callers.load();
-        let known = match &**callers {
-            Callers::Open(caller) => return Ok(Arc::clone(caller)),
+    /// Tells of a failure, as far as the log should bear it, and what to answer.
+    fn refuse(&self, unknown: Unknown, peer: Option<&Peer>) -> Error {
+        let (error, token) = unknown.told();
+        if let Some(observer) = &self.on_failure {
+            observer(&error, token.as_ref());
+        }
+        let address = peer.and_then(|peer| peer.address);
+        let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let now = self.clock.now();
+        if error == Error::IdentityUnavailable {
+            // No fault of the peer's, and so not counted against it.
+            if self.outages.admit((), now).is_err() {
+                return error;
+            }
+        } else if let Err(too_many) = self.failures.admit(address, now) {
+            return too_many;
+        }
+        let certificate = peer.and_then(Peer::certificate);
+        tracing::warn!(
+            peer = %address,
+            reason = error.reason(),
+            certificate = certificate.map(|shown| self.tell(shown)),
+            identity_token = token.map(|refused| refused.to_string()),
+            "a caller was not authenticated"
+        );
+        error
+    }
+
+    fn identify(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identified, Unknown> {
+        let admitted = self.admitted.load();
+        let known = match &admitted.callers {
+            Callers::Open(caller) => return Ok(Identified::by_other(caller)),
             Callers::Known(known) => known,
         };
         let mut keys = headers.get_all(&KEY).iter();
         let (first, second) = (keys.next(), keys.next());
-        // What other credentials come in. None of them is accepted: not a personal access token either.
         let other = headers.get(&AUTHORIZATION);
         let certificate = peer.and_then(Peer::certificate);
         // One that names no caller is there for the transport only, and no credential.
         let certified = certificate.and_then(|shown| Some((shown, named(known, shown)?)));
-        match (first, second, other, certified) {
+        let found = match (first, second, other, certified) {
             (Some(key), None, None, None) => key
                 .to_str()
                 .ok()
@@ -203,19 +296,15 @@ impl Gate {
                 Some(shown) if !shown.is_for_transport_only() => Err(Error::CredentialInvalid),
                 _ => Err(Error::CredentialMissing),
             },
-            (None, _, Some(_), None) => Err(Error::CredentialInvalid),
+            (None, _, Some(_), None) => {
+                return by_token(headers, known, &admitted.identities);
+            }
             _ => Err(Error::CredentialAmbiguous),
-        }
-    }
-
-    /// How long the certificate that was shown still counts, if there is one that does.
-    fn remaining(&self, peer: Option<&Peer>) -> Option<Duration> {
-        let certificate = peer?.certificate()?;
-        let now = self.clock.now();
-        let millis = certificate.not_after.0.checked_sub(now.0)?.checked_add(1)?;
-        let millis = u64::try_from(millis).ok().filter(|&millis| millis > 0)?;
-        // No longer than timers can count.
-        Some(Duration::from_millis(millis).min(LONGEST_TIMER))
+        };
+        Ok(Identified {
+            caller: found?,
+            expires_at: None,
+        })
     }
 
     /// What a certificate says, for the log.
@@ -224,8 +313,8 @@ impl Gate {
             Ok(id) => id,
             Err(why) => return format!("it names no workload: {why}"),
         };
-        let callers = self.callers.load();
-        match &**callers {
+        let admitted = self.admitted.load();
+        match &admitted.callers {
             Callers::Known(known) if known.find_by_workload(id).is_none() => {
                 format!("it names `{id}`, which is no caller")
             }
@@ -234,6 +323,42 @@ impl Gate {
             }
             _ => format!("it names `{id}`"),
         }
+    }
+}
+
+impl Identified {
+    /// By what does not expire by itself.
+    fn by_other(caller: &Arc<Caller>) -> Self {
+        Self {
+            caller: Arc::clone(caller),
+            expires_at: None,
+        }
+    }
+}
+
+/// The caller whom the only token names.
+fn by_token(
+    headers: &HeaderMap,
+    known: &KnownCallers,
+    identities: &Identities,
+) -> Result<Identified, Unknown> {
+    let mut values = headers.get_all(&AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(Error::CredentialAmbiguous.into());
+    };
+    if identities.is_empty() {
+        return Err(Error::CredentialInvalid.into());
+    }
+    let text = value
+        .to_str()
+        .map_err(|_| Unknown::Token(Refused::Malformed))?;
+    match identities.identify(without_scheme(text), known) {
+        Ok(identified) => Ok(Identified {
+            caller: identified.caller,
+            expires_at: Some(identified.expires_at),
+        }),
+        Err(Unidentified::Refused(refused)) => Err(Unknown::Token(refused)),
+        Err(Unidentified::KeyMissing(missing)) => Err(Unknown::KeyMissing(missing)),
     }
 }
 

@@ -21,9 +21,12 @@ use tower::{Layer, Service};
 
 use super::{
     DECISIONS, MAX_MESSAGE,
-    gate::{Authenticated, Gate},
+    gate::{Authenticated, Gate, NotYet},
 };
-use crate::domain::error::Error;
+use crate::{
+    domain::{caller::Caller, error::Error},
+    identity::KeyMissing,
+};
 
 /// What our own services' paths begin with. The streams of health and reflection, which are not ours, end when they end.
 const OURS: &str = "/countersign.v1.";
@@ -33,6 +36,8 @@ const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 const REVOKE_TOKEN: &str = "/countersign.v1.TokenService/RevokeToken";
 const REVOKE_TOKENS: &str = "/countersign.v1.TokenService/RevokeTokens";
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How long a call waits for the keys that its caller's token is to be verified by.
+const LONGEST_FETCH: Duration = Duration::from_secs(2);
 
 /// How many calls run, and for how long.
 #[derive(Debug, Clone)]
@@ -129,9 +134,62 @@ pub struct Guard<S> {
 
 type Pending<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
 
+impl<S> Guard<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    /// Goes on as a call of this caller's, or of one that needs none, if there is a place.
+    fn call_for(
+        &mut self,
+        caller: Option<Arc<Caller>>,
+        began: Instant,
+        mut request: Request<Body>,
+    ) -> Pending<S::Error> {
+        let (places, at_once, limit) = self.guard.place_for(request.uri().path());
+        if let Some(caller) = caller {
+            let authenticated = Authenticated { caller, began };
+            request.extensions_mut().insert(authenticated);
+        }
+        let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+            let error = Error::Overloaded { limit: at_once };
+            return Box::pin(ready(Ok(answer(error))));
+        };
+        let deadline = limit.min(asked_for(request.headers()).unwrap_or(limit));
+        let call = self.inner.call(request);
+        Box::pin(run(call, (began, deadline), place))
+    }
+
+    /// Goes on once keys have been fetched, by which the caller may be known. Others do not wait with it.
+    fn call_later(&mut self, request: Request<Body>, missing: KeyMissing) -> Pending<S::Error> {
+        // What has been found ready stays with the call.
+        let other = self.clone();
+        let mut ready = std::mem::replace(self, other);
+        let (parts, body) = request.into_parts();
+        let patience =
+            asked_for(&parts.headers).map_or(LONGEST_FETCH, |asked| asked.min(LONGEST_FETCH));
+        let deadline = Instant::now() + patience;
+        Box::pin(async move {
+            let gate = &ready.guard.gate;
+            let found =
+                gate.authenticate_later(&parts.headers, &parts.extensions, (missing, deadline));
+            match found.await {
+                Ok(caller) => {
+                    let request = Request::from_parts(parts, body);
+                    // What it waited for is no part of the time that the call may take.
+                    let call = ready.call_for(Some(caller), Instant::now(), request);
+                    call.await
+                }
+                Err(error) => Ok(answer(error)),
+            }
+        })
+    }
+}
+
 impl<S> Service<Request<Body>> for Guard<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>>,
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
 {
@@ -143,32 +201,24 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path();
         let is_health_check = path == HEALTH_CHECK;
         if !is_health_check && !path.starts_with(OURS) {
             let call = self.inner.call(request);
             return Box::pin(async move { call.await.map(translate_unknown) });
         }
-        let (places, at_once, limit) = self.guard.place_for(path);
         let began = Instant::now();
-        if !is_health_check {
-            // Before it takes a place and before anything of its message is read: a stranger gets neither.
-            let gate = &self.guard.gate;
-            let caller = match gate.authenticate(request.headers(), request.extensions()) {
-                Ok(caller) => caller,
-                Err(error) => return Box::pin(ready(Ok(answer(error)))),
-            };
-            let authenticated = Authenticated { caller, began };
-            request.extensions_mut().insert(authenticated);
+        if is_health_check {
+            return self.call_for(None, began, request);
         }
-        let Ok(place) = Arc::clone(places).try_acquire_owned() else {
-            let error = Error::Overloaded { limit: at_once };
-            return Box::pin(ready(Ok(answer(error))));
-        };
-        let deadline = limit.min(asked_for(request.headers()).unwrap_or(limit));
-        let call = self.inner.call(request);
-        Box::pin(run(call, (began, deadline), place))
+        // Before it takes a place and before anything of its message is read: a stranger gets neither.
+        let gate = &self.guard.gate;
+        match gate.authenticate(request.headers(), request.extensions()) {
+            Ok(caller) => self.call_for(Some(caller), began, request),
+            Err(NotYet::Refused(error)) => Box::pin(ready(Ok(answer(error)))),
+            Err(NotYet::KeyMissing(missing)) => self.call_later(request, missing),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::pb;
 pub fn reflection(routes: Routes, gate: &Arc<Gate>) -> Result<Routes, Error> {
     let gate = Arc::clone(gate);
     let known_callers_only = move |request: Request<()>| -> Result<Request<()>, Status> {
-        gate.authenticate(request.metadata().as_ref(), request.extensions())?;
+        gate.authenticate_now(request.metadata().as_ref(), request.extensions())?;
         Ok(request)
     };
     let builder = || {

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::incoming::SharedTls;
 use crate::{
     config::{Config, Faults, Tls},
-    domain::{caller::Callers, database_url::DatabaseUrl, share::Share},
+    domain::{caller::Callers, database_url::DatabaseUrl, issuer::Issuer, share::Share},
     grpc::Gate,
     service::{Rules, Service},
     telemetry::Telemetry,
@@ -25,6 +25,7 @@ pub struct Reload {
 pub(super) struct Replaceable {
     pub(super) rules: Rules,
     pub(super) callers: Callers,
+    pub(super) issuers: Vec<Issuer>,
     pub(super) tls: Option<Tls>,
     pub(super) event_retention: Option<Duration>,
     log: String,
@@ -90,6 +91,7 @@ pub(super) fn split(config: Config) -> (Replaceable, Fixed) {
             ring: config.peppers,
         },
         callers: config.callers,
+        issuers: config.issuers,
         tls: config.tls,
         event_retention: config.event_retention,
         log: config.log,
@@ -161,7 +163,7 @@ impl Reloader {
             tracing::error!(error = %error, "the log goes on as it was");
         }
         self.telemetry.set_policy(&hash);
-        self.gate.replace_callers(new.callers);
+        self.gate.replace_callers(new.callers, &new.issuers);
         self.service.keep_events_for(new.event_retention);
         self.tls.store(new.tls.map(Arc::new));
         tracing::info!(policy.hash = %hash, "the configuration was reloaded");

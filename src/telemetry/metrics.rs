@@ -5,6 +5,7 @@ mod changes;
 mod family;
 mod feed;
 mod handshakes;
+mod issuers;
 mod view;
 
 use std::{
@@ -15,14 +16,15 @@ use std::{
 use prometheus::{Error, Gauge, IntCounter, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
 
 pub(super) use self::calls::{Calls, code_name};
-pub use self::handshakes::HandshakeFailure;
 use self::view::ViewMetrics;
 pub use self::view::ViewSample;
 use self::{
     changes::Changes,
     family::{counter, counters, gauges},
     feed::FeedMetrics,
+    issuers::IssuerMetrics,
 };
+pub use self::{handshakes::HandshakeFailure, issuers::IssuersSample};
 use crate::domain::{
     decide::{Decision, DenyReason},
     event::Details,
@@ -33,10 +35,11 @@ const DENY: &str = "DENY";
 /// The reason of an allow.
 const NO_REASON: &str = "NONE";
 /// Why a caller was not authenticated, as errors tell it.
-const AUTHENTICATION_FAILURES: [&str; 3] = [
+const AUTHENTICATION_FAILURES: [&str; 4] = [
     "CREDENTIAL_MISSING",
     "CREDENTIAL_INVALID",
     "CREDENTIAL_AMBIGUOUS",
+    "IDENTITY_UNAVAILABLE",
 ];
 /// Refused, then applied: in the order of `false` and `true`.
 const RELOAD_OUTCOMES: [&str; 2] = ["REFUSED", "APPLIED"];
@@ -75,6 +78,23 @@ pub(super) struct SpanCounters {
     pub(super) dropped: IntCounter,
 }
 
+impl SpanCounters {
+    fn new(registry: &Registry) -> Result<Self, Error> {
+        let spans = counters(
+            registry,
+            "countersign_trace_spans_total",
+            "Spans that ended, by what became of them.",
+            &["result"],
+        )?;
+        let span = |result| spans.get_metric_with_label_values(&[result]);
+        Ok(Self {
+            exported: span("exported")?,
+            failed: span("failed")?,
+            dropped: span("dropped")?,
+        })
+    }
+}
+
 /// The metrics of one server.
 pub(super) struct Metrics {
     registry: Registry,
@@ -86,6 +106,7 @@ pub(super) struct Metrics {
     decisions_unlogged: IntCounter,
     authentication_failures: IntCounterVec,
     handshake_failures: IntCounterVec,
+    issuers: IssuerMetrics,
     reloads: IntCounterVec,
     pool_open: IntGaugeVec,
     pool_idle: IntGaugeVec,
@@ -102,13 +123,6 @@ impl Metrics {
     pub(super) fn new(methods: Vec<String>) -> Result<Self, Error> {
         let registry = Registry::new();
         let register = &registry;
-        let spans = counters(
-            register,
-            "countersign_trace_spans_total",
-            "Spans that ended, by what became of them.",
-            &["result"],
-        )?;
-        let span = |result| spans.get_metric_with_label_values(&[result]);
         let decisions = counters(
             register,
             "countersign_authorize_decisions_total",
@@ -140,6 +154,7 @@ impl Metrics {
                 "TLS handshakes that failed, by reason.",
                 &["reason"],
             )?,
+            issuers: IssuerMetrics::new(register)?,
             reloads: counters(
                 register,
                 "countersign_reloads_total",
@@ -166,11 +181,7 @@ impl Metrics {
                 &["hash"],
             )?,
             policy_hash: Mutex::default(),
-            spans: SpanCounters {
-                exported: span("exported")?,
-                failed: span("failed")?,
-                dropped: span("dropped")?,
-            },
+            spans: SpanCounters::new(register)?,
             database: Mutex::default(),
             view: ViewMetrics::new(register)?,
             sampled_view: Mutex::default(),
@@ -229,11 +240,16 @@ impl Metrics {
         if let Some(sample) = &*lock(&self.sampled_view) {
             self.view.take(&sample())?;
         }
+        self.issuers.take();
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 
     pub(super) fn calls(&self) -> &Calls {
         &self.calls
+    }
+
+    pub(super) fn issuers(&self) -> &IssuerMetrics {
+        &self.issuers
     }
 
     pub(super) fn spans(&self) -> SpanCounters {

@@ -11,8 +11,9 @@ use crate::support::tools;
 const LONGEST: usize = 400;
 
 /// What each part may name beside itself. A part that is not here may name nothing.
-const ARROWS: [(&str, &[&str]); 9] = [
-    ("grpc", &["service", "domain", "pb"]),
+const ARROWS: [(&str, &[&str]); 10] = [
+    ("grpc", &["service", "identity", "domain", "pb"]),
+    ("identity", &["domain"]),
     ("service", &["view", "store", "domain"]),
     ("view", &["store", "domain"]),
     ("store", &["domain"]),

@@ -4,6 +4,7 @@
 mod alerts;
 mod alerts_cases;
 mod configuration;
+mod identity;
 mod metrics;
 mod migration;
 mod objects;

@@ -5,6 +5,7 @@ mod faults;
 mod refused;
 mod reloads;
 mod rotation;
+mod tokens;
 
 use std::{
     fs,
@@ -118,25 +119,39 @@ fn caller(name: &str, id: &str, grant: &str) -> String {
 }
 
 /// A call that every grant on the directory admits.
-async fn call(channel: &Channel, metadata: &MetadataMap) -> Result<(), Status> {
+pub(crate) async fn call(channel: &Channel, metadata: &MetadataMap) -> Result<(), Status> {
     let call = Call::from(ListWorkspacesRequest::default());
     call.send(channel, metadata).await.map(drop)
 }
 
 /// The same, not counting the limit on failures: tests make more of them than a peer may.
-async fn patiently(channel: &Channel, metadata: &MetadataMap) -> Result<(), Status> {
+pub(crate) async fn patiently(channel: &Channel, metadata: &MetadataMap) -> Result<(), Status> {
+    again_while(channel, metadata, Code::ResourceExhausted).await
+}
+
+/// The same, for as long as it is answered so, as often as the answers allow.
+pub(crate) async fn again_while(
+    channel: &Channel,
+    metadata: &MetadataMap,
+    code: Code,
+) -> Result<(), Status> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match call(channel, metadata).await {
-            Err(status) if status.code() == Code::ResourceExhausted => {
+            Err(status) if status.code() == code => {
                 assert!(Instant::now() < deadline, "{status:?}");
-                let details = status.get_error_details();
-                let retry = details.retry_info().and_then(|retry| retry.retry_delay);
-                tokio::time::sleep(retry.expect("when to try again")).await;
+                tokio::time::sleep(retry_delay(&status)).await;
             }
             answer => return answer,
         }
     }
+}
+
+/// When an answer says to try again.
+pub(crate) fn retry_delay(status: &Status) -> Duration {
+    let details = status.get_error_details();
+    let retry = details.retry_info().and_then(|retry| retry.retry_delay);
+    retry.expect("when to try again")
 }
 
 #[tokio::test(flavor = "multi_thread")]

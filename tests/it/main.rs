@@ -19,6 +19,7 @@ mod consistency;
 mod crash;
 mod decision_table;
 mod identity;
+mod issuers;
 mod leaks;
 mod life_cycle;
 mod life_of_a_token;

@@ -45,12 +45,28 @@ tls = "off"
 
 [[callers]]
 name = {{ toJson .name }}
-key_digests = {{ toJson .keyDigests }}
+{{- with .keyDigests }}
+key_digests = {{ toJson . }}
+{{- end }}
+{{- with .spiffeIds }}
+spiffe_ids = {{ toJson . }}
+{{- end }}
+{{- with .serviceAccounts }}
+service_accounts = {{ toJson . }}
+{{- end }}
+{{- with .subjects }}
+subjects = [
+{{- range . }}
+  {issuer = {{ toJson .issuer }}, subject = {{ toJson .subject }}},
+{{- end }}
+]
+{{- end }}
 grants = {{ toJson .grants }}
 {{- with .actsFor }}
 acts_for = {{ toJson . }}
 {{- end }}
 {{- end }}
+{{- include "countersign.issuers" . }}
 {{- end }}
 
 {{/* Another word when pods must start anew. All else they take up by themselves, so its change restarts nothing. */}}

@@ -130,6 +130,7 @@ topologySpreadConstraints:
 {{- if .Values.tls.clientCa.existingSecret }}
 - {name: client-ca, mountPath: /etc/countersign/client-ca, readOnly: true}
 {{- end }}
+{{- include "countersign.identityMounts" . }}
 {{- if include "countersign.sqlite" . }}
 - {name: data, mountPath: /var/lib/countersign}
 # Where SQLite sorts what is large: the root is read-only.
@@ -172,6 +173,7 @@ topologySpreadConstraints:
     defaultMode: 288
     items: [{key: {{ $.Values.tls.clientCa.key | quote }}, path: ca.crt}]
 {{- end }}
+{{- include "countersign.identityVolumes" . }}
 {{- if include "countersign.sqlite" . }}
 - name: tmp
   emptyDir: {}

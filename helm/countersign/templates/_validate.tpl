@@ -4,6 +4,7 @@
 {{ include "countersign.faultsOfDatabase" . }}
 {{ include "countersign.faultsOfConfig" . }}
 {{ include "countersign.faultsOfTls" . }}
+{{ include "countersign.faultsOfIdentity" . }}
 {{ include "countersign.faultsOfScale" . }}
 {{ include "countersign.faultsOfNetwork" . }}
 {{- end }}

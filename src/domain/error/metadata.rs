@@ -72,6 +72,7 @@ impl Error {
             | Self::MessageMalformed
             | Self::EncodingNotSupported
             | Self::MethodUnknown
+            | Self::IdentityUnavailable
             | Self::Unavailable
             | Self::OutcomeUnknown
             | Self::NewerRulesNeeded => Vec::new(),

@@ -220,6 +220,15 @@ pub(super) const CASES: &[Case] = &[
         of: Of::Pod,
     },
     Case {
+        alert: "CountersignIssuerUnreachable",
+        at: 20,
+        firing: &[("countersign_issuer_keys_age_seconds", "", "300+60x30")],
+        // The longest that there is between two looks.
+        quiet: &[("countersign_issuer_keys_age_seconds", "", "300x30")],
+        labels: &[],
+        of: Of::Pod,
+    },
+    Case {
         alert: "CountersignPoliciesDiffer",
         at: 20,
         firing: &[

@@ -65,6 +65,8 @@ fn check(objects: &Objects) -> Result<(), String> {
         ("tls/tls.crt", &server.certificate),
         ("tls/tls.key", &server.key),
         ("client-ca/ca.crt", &authority.certificate()),
+        ("api-server/ca.crt", &authority.certificate()),
+        ("issuer-0/ca.crt", &authority.certificate()),
     ] {
         // Only where the chart mounts it, so that a mount that is missing is found.
         let mounted = format!("{FOLDER}/{}", name.split('/').next().unwrap_or_default());

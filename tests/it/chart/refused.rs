@@ -8,7 +8,7 @@ use super::{
 };
 
 /// With digests in the places of theirs.
-fn values(text: &str) -> String {
+pub(super) fn values(text: &str) -> String {
     ["1", "2"].iter().fold(text.to_owned(), |text, digit| {
         let digest = format!("\"blake3:{}\"", digit.repeat(64));
         text.replace(&format!("D{digit}"), &digest)
@@ -16,7 +16,7 @@ fn values(text: &str) -> String {
 }
 
 /// The sentences of a refusal.
-fn sentences(error: &str) -> Vec<&str> {
+pub(super) fn sentences(error: &str) -> Vec<&str> {
     assert!(
         error.contains("these values do not fit together:"),
         "{error}"

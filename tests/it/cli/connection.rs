@@ -68,7 +68,7 @@ async fn without_a_key_or_with_a_wrong_one_every_command_is_refused() {
     for command in COMMANDS {
         let done = patiently(&person, command);
         let told = "error: a credential is required: send a service key as `x-countersign-key`, \
-                    or a client certificate that names a caller (CREDENTIAL_MISSING)\n  \
+                    an identity token as `authorization`, or a client certificate that names a caller (CREDENTIAL_MISSING)\n  \
                     give a service key: `--key-file`, COUNTERSIGN_KEY_FILE or COUNTERSIGN_KEY\n";
         done.must_fail(code_of_failure(command), told);
     }

@@ -1,7 +1,5 @@
 //! Wrong configurations, one fault each, and how they are told.
 
-const NOT_SUPPORTED: &str =
-    "is not supported yet: authenticate the caller by `key_digests` or `spiffe_ids`";
 const DIGEST_FORM: &str =
     "must be `blake3:` and 64 hexadecimal digits, as printed by `countersign key new`";
 /// What `GRANTS` stands for in the tables below.
@@ -171,13 +169,13 @@ pub(super) const IN_THE_FILE: &[(&str, usize, &str, &str)] = &[
         "[[callers]]\nname = \"a\"\ngrants = [\"authorize\"]",
         4,
         "callers.key_digests",
-        "every caller needs a digest, as printed by `countersign key new`, or `spiffe_ids`",
+        "every caller needs a digest, as printed by `countersign key new`, or `spiffe_ids`, `service_accounts` or `subjects`",
     ),
     (
         "[[callers]]\nname = \"a\"\nkey_digests = []\ngrants = [\"authorize\"]",
         6,
         "callers.key_digests",
-        "must hold at least one digest, as printed by `countersign key new`, where there are no `spiffe_ids`",
+        "must hold at least one digest, as printed by `countersign key new`, where the caller is known by nothing else",
     ),
     (
         "[[callers]]\nname = \"a\"\nkey_digests = [\"csn_key_secret\"]\ngrants = [\"authorize\"]",
@@ -237,7 +235,7 @@ pub(super) const IN_THE_FILE: &[(&str, usize, &str, &str)] = &[
         "[[callers]]\nname = \"a\"\nspiffe_ids = []\ngrants = [\"authorize\"]",
         6,
         "callers.spiffe_ids",
-        "must hold at least one SPIFFE ID where there are no `key_digests`",
+        "must hold at least one SPIFFE ID where the caller is known by nothing else",
     ),
     (
         "[[callers]]\nname = \"a\"\nspiffe_ids = \"spiffe://a/b\"\ngrants = [\"authorize\"]",
@@ -249,7 +247,7 @@ pub(super) const IN_THE_FILE: &[(&str, usize, &str, &str)] = &[
         "[[callers]]\nname = \"a\"\nkey_digests = [\"D2\"]\ngrants = [\"authorize\"]\nservice_accounts = [\"a/b\"]",
         8,
         "callers.service_accounts",
-        NOT_SUPPORTED,
+        "needs the cluster among the `[[issuers]]`, with `kubernetes = true`",
     ),
     (
         "[[callers]]\nname = \"a\"\nkey_digests = [\"D2\"]\ngrants = [\"authorize\"]\nrole = \"x\"",

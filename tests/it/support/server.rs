@@ -8,6 +8,7 @@ use countersign::{
         caller::{ActsFor, Caller, Callers, Grant, KeyDigest},
         database_url::DatabaseUrl,
         ids::CallerName,
+        issuer::Issuer,
         pepper::PepperRing,
         policy::Policy,
         secret::TokenFormat,
@@ -60,6 +61,7 @@ pub(crate) fn caller(name: &str, grants: &[Grant], acts_for: ActsFor) -> (KeyDig
 /// How a server is set up. The default is what most tests want.
 pub(crate) struct Setup {
     pub(crate) callers: Callers,
+    pub(crate) issuers: Vec<Issuer>,
     pub(crate) policy: Policy,
     pub(crate) peppers: String,
     pub(crate) token_format: TokenFormat,
@@ -84,6 +86,7 @@ impl Default for Setup {
                 caller(DASHBOARD, &Grant::ALL, ActsFor::Members),
                 caller(BOOKINGS, &[Grant::Authorize], ActsFor::Members),
             ]),
+            issuers: Vec::new(),
             policy: Policy::embedded().expect("the default policy is good"),
             peppers: PEPPER.to_owned(),
             token_format: TokenFormat::default(),
@@ -209,6 +212,7 @@ impl Setup {
             decision_log: None,
             event_retention: self.event_retention,
             callers: self.callers,
+            issuers: self.issuers,
         }
     }
 }
