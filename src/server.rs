@@ -97,6 +97,7 @@ pub async fn serve_from(
     observe(&mut store, &telemetry);
     let (reload_settings, fixed) = reload::split(config);
     let gate = gate(reload_settings.callers, inputs.clock.clone(), &telemetry);
+    reload::tell_certificate(&telemetry, reload_settings.tls.as_ref());
     let tls = Arc::new(ArcSwapOption::from_pointee(reload_settings.tls));
     let handshakes = Handshakes::new(&inputs.limits, inputs.clock.clone(), &telemetry);
     let settings = view_settings(&fixed, &inputs.limits);

@@ -20,12 +20,13 @@ use self::view::ViewMetrics;
 pub use self::view::ViewSample;
 use self::{
     changes::Changes,
-    family::{counter, counters, gauges},
+    family::{counter, counters, gauges, registered},
     feed::FeedMetrics,
 };
 use crate::domain::{
     decide::{Decision, DenyReason},
     event::Details,
+    time::Timestamp,
 };
 
 const ALLOW: &str = "ALLOW";
@@ -86,6 +87,7 @@ pub(super) struct Metrics {
     decisions_unlogged: IntCounter,
     authentication_failures: IntCounterVec,
     handshake_failures: IntCounterVec,
+    certificate_end: Gauge,
     reloads: IntCounterVec,
     pool_open: IntGaugeVec,
     pool_idle: IntGaugeVec,
@@ -140,6 +142,13 @@ impl Metrics {
                 "TLS handshakes that failed, by reason.",
                 &["reason"],
             )?,
+            certificate_end: registered(
+                register,
+                Gauge::new(
+                    "countersign_tls_certificate_not_after_seconds",
+                    "When the certificate of this server ends, in seconds since the epoch.",
+                )?,
+            )?,
             reloads: counters(
                 register,
                 "countersign_reloads_total",
@@ -190,6 +199,7 @@ impl Metrics {
             let failures = &self.handshake_failures;
             failures.get_metric_with_label_values(&[failure.as_str()])?;
         }
+        self.set_certificate_end(None);
         for outcome in RELOAD_OUTCOMES {
             self.reloads.get_metric_with_label_values(&[outcome])?;
         }
@@ -280,6 +290,16 @@ impl Metrics {
 
     pub(super) fn count_handshake_failure(&self, failure: HandshakeFailure) {
         increment(&self.handshake_failures, &[failure.as_str()]);
+    }
+
+    /// Without one there is no end.
+    pub(super) fn set_certificate_end(&self, not_after: Option<Timestamp>) {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "no certificate lasts for millennia"
+        )]
+        let seconds = not_after.map_or(f64::INFINITY, |end| end.0 as f64 / 1000.0);
+        self.certificate_end.set(seconds);
     }
 
     pub(super) fn count_reload(&self, is_applied: bool) {

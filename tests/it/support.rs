@@ -11,6 +11,7 @@ pub(crate) mod clock;
 pub(crate) mod database;
 pub(crate) mod history;
 pub(crate) mod http;
+pub(crate) mod ledger;
 pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod process;

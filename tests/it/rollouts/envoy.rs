@@ -1,0 +1,183 @@
+//! An Envoy of a test's own, with the configuration that the chart has as an example. As with PostgreSQL, a shell watches over
+//! it and ends it when this process has ended, however it ended.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::sleep;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::support::{http, tools};
+
+/// `$1` is the program; what follows goes to it.
+const WATCH: &str = r#"
+"$@" &
+server=$!
+read -r _
+kill -TERM $server 2>/dev/null
+wait $server
+"#;
+const PATIENCE: Duration = Duration::from_secs(20);
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/helm/countersign/envoy.yaml");
+const CLUSTER: &str = "countersign";
+/// A quarter of the example's.
+const INTERVAL: &str = "0.25s";
+
+/// A running one, ended when dropped.
+pub(super) struct Envoy {
+    admin: SocketAddr,
+    address: SocketAddr,
+    /// Holds the pipe.
+    watch: Child,
+    folder: TempDir,
+}
+
+impl Envoy {
+    /// Before these servers. None, which was said, where it is not installed and not required.
+    pub(super) async fn start(servers: &[SocketAddr]) -> Option<Self> {
+        let program = tools::require_tool("envoy")?;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let configuration = folder.path().join("envoy.json");
+        write(&configuration, &configured(folder.path()));
+        let told = endpoints(servers);
+        write(&folder.path().join("endpoints.json"), &told);
+        let admin = folder.path().join("admin");
+        let output = fs::File::create(folder.path().join("log")).expect("a file is made");
+        let mut command = Command::new("sh");
+        command.args(["-c", WATCH, "sh"]).arg(program);
+        command.arg("--config-path").arg(configuration);
+        command.arg("--admin-address-path").arg(&admin);
+        command.args(["--disable-hot-restart", "--concurrency", "1"]);
+        command.args(["--log-level", "warning", "--use-dynamic-base-id"]);
+        let watch = command
+            // A group of its own: what ends the tests' group must leave somebody to clean up.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(output)
+            .spawn()
+            .expect("sh runs");
+        let log = || fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+        let admin = wait_for_address(&admin, &log);
+        let address = listener(admin).await;
+        let address = address.unwrap_or_else(|| panic!("it does not listen: {}", log()));
+        let envoy = Self {
+            admin,
+            address,
+            watch,
+            folder,
+        };
+        for server in servers {
+            envoy.wait_until_found(*server).await;
+        }
+        Some(envoy)
+    }
+
+    /// What calls go through.
+    pub(super) fn channel(&self) -> Channel {
+        let address = format!("http://{}", self.address);
+        let endpoint = Endpoint::from_shared(address).expect("an address");
+        endpoint.connect_lazy()
+    }
+
+    /// Tells it which servers there are.
+    pub(super) fn tell(&self, servers: &[SocketAddr]) {
+        // It looks for files that are moved there, which are whole.
+        let new = self.folder.path().join("endpoints.new");
+        write(&new, &endpoints(servers));
+        fs::rename(&new, self.folder.path().join("endpoints.json")).expect("it is moved");
+    }
+
+    /// Waits until it sends calls to this server.
+    pub(super) async fn wait_until_found(&self, server: SocketAddr) {
+        let healthy = format!("{CLUSTER}::{server}::health_flags::healthy");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (_, clusters) = http::get(self.admin, "/clusters").await;
+            if clusters.contains(&healthy) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{server}: {clusters}");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        drop(self.watch.stdin.take());
+        self.watch.wait().ok();
+    }
+}
+
+/// The example, but on ports that are free, told of servers by a file instead of a name, and faster.
+fn configured(folder: &Path) -> Value {
+    let text = fs::read_to_string(EXAMPLE).expect("the example");
+    let mut example: Value = serde_saphyr::from_str(&text).expect("it is YAML");
+    let nowhere = json!({"socket_address": {"address": "127.0.0.1", "port_value": 0}});
+    example["admin"] = json!({"address": nowhere});
+    let resources = &mut example["static_resources"];
+    resources["listeners"][0]["address"] = nowhere;
+    let cluster = &mut resources["clusters"][0];
+    assert_eq!(cluster["name"], CLUSTER);
+    assert_eq!(cluster["type"], "STRICT_DNS");
+    cluster["type"] = json!("EDS");
+    cluster["eds_cluster_config"] = json!({"eds_config": {"path_config_source": {
+        "path": folder.join("endpoints.json"), "watched_directory": {"path": folder},
+    }}});
+    let health = &mut cluster["health_checks"][0];
+    for key in ["interval", "no_traffic_interval"] {
+        assert_eq!(health[key], "1s");
+        health[key] = json!(INTERVAL);
+    }
+    let cluster = cluster.as_object_mut().expect("an object");
+    cluster.remove("load_assignment").expect("a name");
+    example["node"] = json!({"id": "test", "cluster": "test"});
+    example
+}
+
+fn endpoints(servers: &[SocketAddr]) -> Value {
+    let endpoint = |server: &SocketAddr| {
+        let address = json!({"address": server.ip().to_string(), "port_value": server.port()});
+        json!({"endpoint": {"address": {"socket_address": address}}})
+    };
+    let endpoints: Vec<Value> = servers.iter().map(endpoint).collect();
+    json!({"resources": [{
+        "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+        "cluster_name": CLUSTER,
+        "endpoints": [{"lb_endpoints": endpoints}],
+    }]})
+}
+
+fn write(path: &Path, value: &Value) {
+    fs::write(path, value.to_string()).expect("it is written");
+}
+
+fn wait_for_address(file: &Path, log: &impl Fn() -> String) -> SocketAddr {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        if let Ok(address) = text.trim().parse() {
+            return address;
+        }
+        assert!(Instant::now() < deadline, "envoy does not start: {}", log());
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Where it takes calls, once it does.
+async fn listener(admin: SocketAddr) -> Option<SocketAddr> {
+    http::wait_for_status(admin, "/ready", 200).await;
+    let (_, listeners) = http::get(admin, "/listeners").await;
+    let mut lines = listeners.lines();
+    lines.find_map(|line| line.strip_prefix("countersign::")?.parse().ok())
+}

@@ -1,0 +1,151 @@
+//! Callers who never stop: some ask for decisions, others issue tokens, and what fails is kept.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use countersign::pb::{Outcome, resource::Owner};
+use tokio::{task::JoinHandle, time::sleep};
+use tonic::Status;
+
+use crate::support::{
+    client::{Client, authorize_request, is_for_now},
+    ledger::Ledger,
+    random::Random,
+};
+
+const ASKERS: usize = 6;
+const ISSUERS: usize = 2;
+/// What there is to ask about before the first is asked.
+const FIRST_TOKENS: usize = 20;
+/// Between the calls of one. The most that are issued stay below what members may have.
+const ASK_PAUSE: Duration = Duration::from_millis(5);
+const ISSUE_PAUSE: Duration = Duration::from_millis(40);
+
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    ledger: Ledger,
+    decisions: AtomicUsize,
+    asked_again: AtomicUsize,
+    errors: Mutex<Vec<String>>,
+}
+
+pub(super) struct Load {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// What became of the calls.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    pub(super) decisions: usize,
+    pub(super) issues: usize,
+    /// How often a server said that it could not now, and when to ask again.
+    pub(super) asked_again: usize,
+    /// All else that was no answer, and every denial.
+    pub(super) errors: Vec<String>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            decisions,
+            issues,
+            asked_again,
+            errors,
+        } = self;
+        write!(
+            f,
+            "{decisions} decisions, {issues} issues, asked again {asked_again} times, {} errors",
+            errors.len()
+        )?;
+        errors.iter().take(5).try_for_each(|it| write!(f, "\n{it}"))
+    }
+}
+
+/// Starts them, over this connection.
+pub(super) async fn start(client: Client, random: &mut Random) -> Load {
+    let shared = Arc::<Shared>::default();
+    Ledger::create_members(&client).await;
+    for _ in 0..FIRST_TOKENS {
+        let issued = shared.ledger.issue(&client).await;
+        issued.expect("a token is issued");
+    }
+    let mut workers = Vec::new();
+    for _ in 0..ASKERS {
+        let asking = ask(Arc::clone(&shared), client.clone(), random.fork());
+        workers.push(tokio::spawn(asking));
+    }
+    for _ in 0..ISSUERS {
+        workers.push(tokio::spawn(issue(Arc::clone(&shared), client.clone())));
+    }
+    Load { shared, workers }
+}
+
+impl Load {
+    /// Stops them when each has its answer.
+    pub(super) async fn stop(self) -> (Ledger, Report) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        for worker in self.workers {
+            worker.await.expect("nobody panics");
+        }
+        let shared = Arc::into_inner(self.shared).expect("all have ended");
+        let report = Report {
+            decisions: shared.decisions.into_inner(),
+            issues: shared.ledger.len(),
+            asked_again: shared.asked_again.into_inner(),
+            errors: shared.errors.into_inner().expect("the errors"),
+        };
+        (shared.ledger, report)
+    }
+}
+
+impl Shared {
+    fn goes_on(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    fn failed(&self, what: &str, status: &Status) {
+        if is_for_now(status) {
+            self.asked_again.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let error = format!("{what}: {:?}: {}", status.code(), status.message());
+        self.errors.lock().expect("the errors").push(error);
+    }
+}
+
+async fn ask(shared: Arc<Shared>, client: Client, mut random: Random) {
+    while shared.goes_on() {
+        let secret = shared.ledger.pick(&mut random).expect("a token");
+        let owner = Some(Owner::Bearer(true));
+        let request = authorize_request(&secret, "bookings.read", "", owner);
+        match client.authorization.clone().authorize(request).await {
+            Err(status) => shared.failed("Authorize", &status),
+            Ok(answer) => {
+                shared.decisions.fetch_add(1, Ordering::Relaxed);
+                let decision = answer.into_inner().decision.expect("a decision");
+                if decision.outcome() != Outcome::Allow {
+                    let error = format!("denied: {:?}", decision.reason());
+                    shared.errors.lock().expect("the errors").push(error);
+                }
+            }
+        }
+        sleep(ASK_PAUSE).await;
+    }
+}
+
+async fn issue(shared: Arc<Shared>, client: Client) {
+    while shared.goes_on() {
+        if let Err(status) = shared.ledger.issue(&client).await {
+            shared.failed("IssueToken", &status);
+        }
+        sleep(ISSUE_PAUSE).await;
+    }
+}
