@@ -28,6 +28,8 @@ wait $server
 "#;
 const PATIENCE: Duration = Duration::from_secs(20);
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/helm/countersign/envoy.yaml");
+/// The header in which it tells which server answered.
+pub(super) const SERVER: &str = "x-answered-by";
 const CLUSTER: &str = "countersign";
 /// A quarter of the example's.
 const INTERVAL: &str = "0.25s";
@@ -127,6 +129,9 @@ fn configured(folder: &Path) -> Value {
     example["admin"] = json!({"address": nowhere});
     let resources = &mut example["static_resources"];
     resources["listeners"][0]["address"] = nowhere;
+    let manager = &mut resources["listeners"][0]["filter_chains"][0]["filters"][0];
+    manager["typed_config"]["route_config"]["response_headers_to_add"] =
+        json!([{"header": {"key": SERVER, "value": "%UPSTREAM_HOST%"}}]);
     let cluster = &mut resources["clusters"][0];
     assert_eq!(cluster["name"], CLUSTER);
     assert_eq!(cluster["type"], "STRICT_DNS");

@@ -1,8 +1,11 @@
 //! Three replicas in processes of their own behind an Envoy, and how one takes the place of another.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use countersign::{domain::database_url::DatabaseUrl, store};
 use tokio::{
     task::{JoinHandle, block_in_place, spawn_blocking},
     time::sleep,
@@ -13,7 +16,7 @@ use crate::support::{
     client::Client,
     database::TestDatabase,
     http::wait_for_status,
-    process::Process,
+    process::{Process, command_of},
     random::Random,
     server::{PLATFORM, key_of},
 };
@@ -25,6 +28,8 @@ const LATENESS: usize = 2500;
 const PAUSE: usize = 400;
 
 pub(super) struct Fleet {
+    /// Of those that are started.
+    program: PathBuf,
     database: TestDatabase,
     drain_delay: Duration,
     envoy: Envoy,
@@ -35,19 +40,22 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// None, which was said, where there is no Envoy and none is required.
-    pub(super) async fn start(database: &TestDatabase, drain_delay: Duration) -> Option<Self> {
-        let url = DatabaseUrl::parse(database.url()).expect("an address");
-        let migrated = store::migrate(&url).await;
-        migrated.expect("the database is migrated");
+    /// Of this release, which migrates the database. None, which was said, where there is no Envoy and none is required.
+    pub(super) async fn start(
+        program: &Path,
+        database: &TestDatabase,
+        drain_delay: Duration,
+    ) -> Option<Self> {
+        migrate(program, database);
         let database = TestDatabase::at(database.url().to_owned());
         let mut replicas = Vec::new();
         for _ in 0..REPLICAS {
-            replicas.push(start_one(&database, drain_delay).await);
+            replicas.push(start_one(program, &database, drain_delay).await);
         }
         let addresses: Vec<SocketAddr> = replicas.iter().map(Process::address).collect();
         let envoy = Envoy::start(&addresses).await?;
         Some(Self {
+            program: program.to_owned(),
             database,
             drain_delay,
             envoy,
@@ -60,6 +68,16 @@ impl Fleet {
     /// The platform, through the balancer.
     pub(super) fn client(&self) -> Client {
         Client::new(&self.envoy.channel(), Some(&key_of(PLATFORM)))
+    }
+
+    /// The platform, at one replica.
+    pub(super) fn client_of(&self, number: usize) -> Client {
+        self.replicas[number].client_with_key(Some(&key_of(PLATFORM)))
+    }
+
+    /// Those that are started from now on are of this release.
+    pub(super) fn change_release(&mut self, program: &Path) {
+        program.clone_into(&mut self.program);
     }
 
     /// Puts a new replica in the place of this one: before or after that is told to end; and tells the balancer of the end at
@@ -103,7 +121,7 @@ impl Fleet {
 
     /// Starts one more and waits, as a rollout does, until it is ready and the balancer may be thought to have found it.
     async fn add(&mut self) {
-        let new = start_one(&self.database, self.drain_delay).await;
+        let new = start_one(&self.program, &self.database, self.drain_delay).await;
         let address = new.address();
         // Those that came first are replaced first.
         self.replicas.push(new);
@@ -123,9 +141,20 @@ impl Fleet {
     }
 }
 
-async fn start_one(database: &TestDatabase, drain_delay: Duration) -> Process {
+/// Has this release migrate the database. What it said.
+pub(super) fn migrate(program: &Path, database: &TestDatabase) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let arguments = ["migrate", "--database-url", database.url()];
+    let output = command_of(program, arguments, &folder).output();
+    let output = output.expect("the binary runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    String::from_utf8(output.stdout).expect("it is text")
+}
+
+async fn start_one(program: &Path, database: &TestDatabase, drain_delay: Duration) -> Process {
     let more = format!("drain_delay = \"{}ms\"", drain_delay.as_millis());
-    let process = block_in_place(|| Process::serve(database, &more));
+    let process = block_in_place(|| Process::serve_by(program, database, &more));
     wait_for_status(process.metrics_address(), "/readyz", 200).await;
     process
 }

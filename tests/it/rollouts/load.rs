@@ -13,6 +13,7 @@ use countersign::pb::{Outcome, resource::Owner};
 use tokio::{task::JoinHandle, time::sleep};
 use tonic::Status;
 
+use super::envoy;
 use crate::support::{
     client::{Client, authorize_request, is_for_now},
     ledger::Ledger,
@@ -27,12 +28,15 @@ const FIRST_TOKENS: usize = 20;
 const ASK_PAUSE: Duration = Duration::from_millis(5);
 const ISSUE_PAUSE: Duration = Duration::from_millis(40);
 
+/// How many failures of a kind are shown.
+const SHOWN: usize = 5;
+
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
     ledger: Ledger,
     decisions: AtomicUsize,
-    asked_again: AtomicUsize,
+    asked_again: Mutex<Vec<String>>,
     errors: Mutex<Vec<String>>,
 }
 
@@ -47,7 +51,7 @@ pub(super) struct Report {
     pub(super) decisions: usize,
     pub(super) issues: usize,
     /// How often a server said that it could not now, and when to ask again.
-    pub(super) asked_again: usize,
+    pub(super) asked_again: Vec<String>,
     /// All else that was no answer, and every denial.
     pub(super) errors: Vec<String>,
 }
@@ -62,10 +66,13 @@ impl fmt::Display for Report {
         } = self;
         write!(
             f,
-            "{decisions} decisions, {issues} issues, asked again {asked_again} times, {} errors",
+            "{decisions} decisions, {issues} issues, asked again {} times, {} errors",
+            asked_again.len(),
             errors.len()
         )?;
-        errors.iter().take(5).try_for_each(|it| write!(f, "\n{it}"))
+        let told = asked_again.iter().take(SHOWN);
+        let told = told.chain(errors.iter().take(SHOWN));
+        told.into_iter().try_for_each(|it| write!(f, "\n{it}"))
     }
 }
 
@@ -99,7 +106,7 @@ impl Load {
         let report = Report {
             decisions: shared.decisions.into_inner(),
             issues: shared.ledger.len(),
-            asked_again: shared.asked_again.into_inner(),
+            asked_again: shared.asked_again.into_inner().expect("the answers"),
             errors: shared.errors.into_inner().expect("the errors"),
         };
         (shared.ledger, report)
@@ -112,12 +119,19 @@ impl Shared {
     }
 
     fn failed(&self, what: &str, status: &Status) {
-        if is_for_now(status) {
-            self.asked_again.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        let error = format!("{what}: {:?}: {}", status.code(), status.message());
-        self.errors.lock().expect("the errors").push(error);
+        let server = status.metadata().get(envoy::SERVER);
+        let server = server.map(|it| it.to_str().expect("an address"));
+        let error = format!(
+            "{what}: {:?}: {} ({})",
+            status.code(),
+            status.message(),
+            server.unwrap_or("no server")
+        );
+        let kept = match is_for_now(status) {
+            true => &self.asked_again,
+            false => &self.errors,
+        };
+        kept.lock().expect("the errors").push(error);
     }
 }
 

@@ -19,8 +19,8 @@ use super::{
 };
 
 const WORKSPACE: &str = "acme";
-/// Enough for 1,000 tokens under the cap of 50, even if every issue that an end cut off was carried out.
-const MEMBERS: usize = 24;
+/// Enough for 2,000 tokens under the cap of 50, even if every issue that an end cut off was carried out.
+const MEMBERS: usize = 48;
 /// How many ask at once in the end.
 const ASKERS: usize = 8;
 const PAGE: i32 = 500;
