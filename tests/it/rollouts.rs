@@ -2,7 +2,7 @@
 //! that was acknowledged is lost. And old and new releases beside each other.
 //!
 //! `COUNTERSIGN_TEST_SEEDS=100` makes so many runs instead of a few, from the seed `COUNTERSIGN_TEST_FIRST_SEED` on; then
-//! nobody may even be told to ask again, which on a machine that is busy with other tests is no fault.
+//! no server may be too slow either, which on a machine that is busy with other tests is no fault of a rollout.
 
 mod envoy;
 mod fleet;
@@ -32,8 +32,11 @@ async fn every_replica_is_replaced_and_no_caller_notices() {
         assert!(report.errors.is_empty(), "seed {seed}: {report}");
         assert!(report.decisions > 100 && report.issues > 10, "{report}");
         let by_hand = std::env::var_os(SEEDS).is_some();
-        let allowed = if by_hand { 0 } else { report.decisions / 100 };
-        assert!(report.asked_again.len() <= allowed, "seed {seed}: {report}");
+        let is_patient = !by_hand && report.is_mostly_in_time();
+        assert!(
+            report.too_slow.is_empty() || is_patient,
+            "seed {seed}: {report}"
+        );
     }
 }
 
@@ -51,7 +54,7 @@ async fn roll(seed: u64, drain_delay: Duration) -> Option<Report> {
     let mut random = Random::with_seed(seed);
     let database = TestDatabase::create(Backend::Postgres).await?;
     let mut fleet = Fleet::start(this_release(), &database, drain_delay).await?;
-    let load = load::start(fleet.client(), &mut random).await;
+    let load = load::start(fleet.client(), fleet.since, &mut random).await;
     for number in 0..fleet::REPLICAS {
         fleet.replace(number, &mut random).await;
     }

@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -28,6 +28,8 @@ const LATENESS: usize = 2500;
 const PAUSE: usize = 400;
 
 pub(super) struct Fleet {
+    /// Since when it is told when something happened.
+    pub(super) since: Instant,
     /// Of those that are started.
     program: PathBuf,
     database: TestDatabase,
@@ -55,6 +57,7 @@ impl Fleet {
         let addresses: Vec<SocketAddr> = replicas.iter().map(Process::address).collect();
         let envoy = Envoy::start(&addresses).await?;
         Some(Self {
+            since: Instant::now(),
             program: program.to_owned(),
             database,
             drain_delay,
@@ -91,6 +94,7 @@ impl Fleet {
         let mut old = self.replicas.remove(number.min(REPLICAS - 1));
         let address = old.address();
         self.leaving.push(address);
+        self.tell_when(address, "is told to end");
         old.send("TERM");
         let (is_told_first, lateness) = (random.below(3) > 0, millis(random, LATENESS));
         let ended = spawn_blocking(move || {
@@ -123,10 +127,15 @@ impl Fleet {
     async fn add(&mut self) {
         let new = start_one(&self.program, &self.database, self.drain_delay).await;
         let address = new.address();
+        self.tell_when(address, "is ready");
         // Those that came first are replaced first.
         self.replicas.push(new);
         self.tell();
         self.envoy.wait_until_found(address).await;
+    }
+
+    fn tell_when(&self, server: SocketAddr, what: &str) {
+        println!("{} ms {server} {what}", self.since.elapsed().as_millis());
     }
 
     fn tell_of_the_end(&mut self, address: SocketAddr) {

@@ -6,12 +6,13 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use countersign::pb::{Outcome, resource::Owner};
 use tokio::{task::JoinHandle, time::sleep};
 use tonic::Status;
+use tonic_types::StatusExt;
 
 use super::envoy;
 use crate::support::{
@@ -31,12 +32,12 @@ const ISSUE_PAUSE: Duration = Duration::from_millis(40);
 /// How many failures of a kind are shown.
 const SHOWN: usize = 5;
 
-#[derive(Default)]
 struct Shared {
+    since: Instant,
     stop: AtomicBool,
     ledger: Ledger,
     decisions: AtomicUsize,
-    asked_again: Mutex<Vec<String>>,
+    too_slow: Mutex<Vec<String>>,
     errors: Mutex<Vec<String>>,
 }
 
@@ -50,8 +51,8 @@ pub(super) struct Load {
 pub(super) struct Report {
     pub(super) decisions: usize,
     pub(super) issues: usize,
-    /// How often a server said that it could not now, and when to ask again.
-    pub(super) asked_again: Vec<String>,
+    /// Where a server said that it cannot in time, as on a machine that is busy with other things.
+    pub(super) too_slow: Vec<String>,
     /// All else that was no answer, and every denial.
     pub(super) errors: Vec<String>,
 }
@@ -61,24 +62,38 @@ impl fmt::Display for Report {
         let Self {
             decisions,
             issues,
-            asked_again,
+            too_slow,
             errors,
         } = self;
         write!(
             f,
-            "{decisions} decisions, {issues} issues, asked again {} times, {} errors",
-            asked_again.len(),
+            "{decisions} decisions, {issues} issues, {} too slow, {} errors",
+            too_slow.len(),
             errors.len()
         )?;
-        let told = asked_again.iter().take(SHOWN);
+        let told = too_slow.iter().take(SHOWN);
         let told = told.chain(errors.iter().take(SHOWN));
         told.into_iter().try_for_each(|it| write!(f, "\n{it}"))
     }
 }
 
-/// Starts them, over this connection.
-pub(super) async fn start(client: Client, random: &mut Random) -> Load {
-    let shared = Arc::<Shared>::default();
+impl Report {
+    /// Whether so few answers were too slow that the rest says something.
+    pub(super) fn is_mostly_in_time(&self) -> bool {
+        self.too_slow.len() * 10 <= self.decisions
+    }
+}
+
+/// Starts them, over this connection. What fails is told with how long after `since` it did.
+pub(super) async fn start(client: Client, since: Instant, random: &mut Random) -> Load {
+    let shared = Arc::new(Shared {
+        since,
+        stop: AtomicBool::default(),
+        ledger: Ledger::default(),
+        decisions: AtomicUsize::default(),
+        too_slow: Mutex::default(),
+        errors: Mutex::default(),
+    });
     Ledger::create_members(&client).await;
     for _ in 0..FIRST_TOKENS {
         let issued = shared.ledger.issue(&client).await;
@@ -106,7 +121,7 @@ impl Load {
         let report = Report {
             decisions: shared.decisions.into_inner(),
             issues: shared.ledger.len(),
-            asked_again: shared.asked_again.into_inner().expect("the answers"),
+            too_slow: shared.too_slow.into_inner().expect("the answers"),
             errors: shared.errors.into_inner().expect("the errors"),
         };
         (shared.ledger, report)
@@ -122,13 +137,16 @@ impl Shared {
         let server = status.metadata().get(envoy::SERVER);
         let server = server.map(|it| it.to_str().expect("an address"));
         let error = format!(
-            "{what}: {:?}: {} ({})",
+            "{} ms {what}: {:?}: {} ({})",
+            self.since.elapsed().as_millis(),
             status.code(),
             status.message(),
             server.unwrap_or("no server")
         );
-        let kept = match is_for_now(status) {
-            true => &self.asked_again,
+        let details = status.get_error_details();
+        let reason = details.error_info().map(|info| info.reason.as_str());
+        let kept = match is_for_now(status) || reason == Some("DEADLINE_EXCEEDED") {
+            true => &self.too_slow,
             false => &self.errors,
         };
         kept.lock().expect("the errors").push(error);
