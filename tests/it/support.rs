@@ -21,4 +21,5 @@ pub(crate) mod server;
 pub(crate) mod statements;
 pub(crate) mod status;
 pub(crate) mod tools;
+pub(crate) mod watched;
 pub(crate) mod wire;

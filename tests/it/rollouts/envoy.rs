@@ -1,12 +1,9 @@
-//! An Envoy of a test's own, with the configuration that the chart has as an example. As with PostgreSQL, a shell watches over
-//! it and ends it when this process has ended, however it ended.
+//! An Envoy of a test's own, with the configuration that the chart has as an example.
 
 use std::{
     fs,
     net::SocketAddr,
-    os::unix::process::CommandExt,
     path::Path,
-    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -16,16 +13,8 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::support::{http, tools};
+use crate::support::{http, tools, watched::Watched};
 
-/// `$1` is the program; what follows goes to it.
-const WATCH: &str = r#"
-"$@" &
-server=$!
-read -r _
-kill -TERM $server 2>/dev/null
-wait $server
-"#;
 const PATIENCE: Duration = Duration::from_secs(20);
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/helm/countersign/envoy.yaml");
 /// The header in which it tells which server answered.
@@ -38,8 +27,7 @@ const INTERVAL: &str = "0.25s";
 pub(super) struct Envoy {
     admin: SocketAddr,
     address: SocketAddr,
-    /// Holds the pipe.
-    watch: Child,
+    _watched: Watched,
     folder: TempDir,
 }
 
@@ -53,29 +41,28 @@ impl Envoy {
         let told = endpoints(servers);
         write(&folder.path().join("endpoints.json"), &told);
         let admin = folder.path().join("admin");
-        let output = fs::File::create(folder.path().join("log")).expect("a file is made");
-        let mut command = Command::new("sh");
-        command.args(["-c", WATCH, "sh"]).arg(program);
-        command.arg("--config-path").arg(configuration);
-        command.arg("--admin-address-path").arg(&admin);
-        command.args(["--disable-hot-restart", "--concurrency", "1"]);
-        command.args(["--log-level", "warning", "--use-dynamic-base-id"]);
-        let watch = command
-            // A group of its own: what ends the tests' group must leave somebody to clean up.
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(output)
-            .spawn()
-            .expect("sh runs");
-        let log = || fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+        let arguments = [
+            "--config-path".as_ref(),
+            configuration.as_os_str(),
+            "--admin-address-path".as_ref(),
+            admin.as_os_str(),
+            "--concurrency".as_ref(),
+            "1".as_ref(),
+            "--log-level".as_ref(),
+            "warning".as_ref(),
+            // It shares nothing with others on this machine.
+            "--disable-hot-restart".as_ref(),
+        ];
+        let log_file = folder.path().join("log");
+        let watched = Watched::start(&program, arguments, &log_file, None);
+        let log = || fs::read_to_string(&log_file).unwrap_or_default();
         let admin = wait_for_address(&admin, &log);
         let address = listener(admin).await;
         let address = address.unwrap_or_else(|| panic!("it does not listen: {}", log()));
         let envoy = Self {
             admin,
             address,
-            watch,
+            _watched: watched,
             folder,
         };
         for server in servers {
@@ -111,13 +98,6 @@ impl Envoy {
             assert!(Instant::now() < deadline, "{server}: {clusters}");
             sleep(Duration::from_millis(10)).await;
         }
-    }
-}
-
-impl Drop for Envoy {
-    fn drop(&mut self) {
-        drop(self.watch.stdin.take());
-        self.watch.wait().ok();
     }
 }
 

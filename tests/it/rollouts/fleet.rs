@@ -99,7 +99,11 @@ impl Fleet {
         let (is_told_first, lateness) = (random.below(3) > 0, millis(random, LATENESS));
         let ended = spawn_blocking(move || {
             let status = old.wait();
-            assert_eq!(status.code(), Some(0), "{}", old.log());
+            let log = old.log();
+            let is_grave = |line: &&str| line.contains("\"WARN\"") || line.contains("\"ERROR\"");
+            let grave: Vec<&str> = log.lines().filter(is_grave).collect();
+            assert_eq!(status.code(), Some(0), "{log}");
+            println!("{address} has ended {}", grave.join("\n"));
         });
         if is_told_first {
             sleep(lateness).await;
