@@ -4,6 +4,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::Path,
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -13,7 +14,7 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::support::{http, tools, watched::Watched};
+use crate::support::{certificates::Authority, http, tools, watched::Watched};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/helm/countersign/envoy.yaml");
@@ -165,4 +166,34 @@ async fn listener(admin: SocketAddr) -> Option<SocketAddr> {
     let (_, listeners) = http::get(admin, "/listeners").await;
     let mut lines = listeners.lines();
     lines.find_map(|line| line.strip_prefix("countersign::")?.parse().ok())
+}
+
+#[test]
+fn envoy_takes_the_example_as_it_is_and_with_tls() {
+    let Some(program) = tools::require_tool("envoy") else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let authority = folder.path().join("ca.crt");
+    fs::write(&authority, Authority::new("authority").certificate()).expect("it is written");
+    let plain = fs::read_to_string(EXAMPLE).expect("the example");
+    // What is commented out at the end of the cluster.
+    let (rest, commented) = plain
+        .split_once("      # transport_socket:")
+        .expect("the part for TLS");
+    let part = commented.replace("\n      # ", "\n      ");
+    let path = authority.to_str().expect("a path of text");
+    let part = part.replace("/etc/countersign/ca.crt", path);
+    let tls = format!("{rest}      transport_socket:{part}");
+    for (name, text) in [("plain.yaml", &plain), ("tls.yaml", &tls)] {
+        let file = folder.path().join(name);
+        fs::write(&file, text).expect("it is written");
+        let mut command = Command::new(&program);
+        command.args(["--mode", "validate", "--config-path"]);
+        let output = command.arg(file).output().expect("envoy runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{name}: {said}");
+        assert!(!said.contains("eprecated"), "{name}: {said}");
+    }
+    assert!(tls.contains("\n      transport_socket:\n        name:"));
 }
