@@ -112,6 +112,7 @@ pub async fn serve_from(
         &telemetry,
     );
     sample_issuers(&telemetry, &gate);
+    reload::tell_certificate(&telemetry, reload_settings.tls.as_ref());
     let tls = Arc::new(ArcSwapOption::from_pointee(reload_settings.tls));
     let handshakes = Handshakes::new(&inputs.limits, inputs.clock.clone(), &telemetry);
     let settings = view_settings(&fixed, &inputs.limits);

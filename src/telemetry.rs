@@ -30,6 +30,7 @@ pub use self::{
 use self::{log::LogHandle, metrics::Metrics, trace::Traces};
 use crate::domain::{
     decide::Decision, error::Error, event::Details, identity_token::Refused, issuer::FetchOutcome,
+    time::Timestamp,
 };
 
 /// How long the process waits at its end for what it still has to tell.
@@ -179,6 +180,11 @@ impl Telemetry {
     /// Counts a TLS handshake that failed.
     pub fn count_handshake_failure(&self, failure: HandshakeFailure) {
         self.0.metrics.count_handshake_failure(failure);
+    }
+
+    /// Tells when the certificate of this server ends. None: it shows none.
+    pub fn set_certificate_end(&self, not_after: Option<Timestamp>) {
+        self.0.metrics.set_certificate_end(not_after);
     }
 
     /// Counts a reload of the configuration, applied or refused.

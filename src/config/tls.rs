@@ -9,10 +9,18 @@ use tokio_rustls::rustls::{
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
     version::{TLS12, TLS13},
 };
+use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+
+use crate::domain::time::Timestamp;
 
 /// How the gRPC port speaks TLS. Prints nothing of itself: it holds the key.
 #[derive(Clone)]
-pub struct Tls(pub Arc<ServerConfig>);
+pub struct Tls {
+    /// With certificate and key.
+    pub config: Arc<ServerConfig>,
+    /// When the first of the certificates ends that clients are shown, if they can be read.
+    pub not_after: Option<Timestamp>,
+}
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -66,6 +74,7 @@ fn put_together(
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(|error| ("tls.cert_file", error.to_string()))?
         .with_client_cert_verifier(verifier);
+    let not_after = chain.iter().filter_map(end).min();
     let mut config = builder.with_single_cert(chain, key).map_err(|error| {
         let message = format!(
             "does not go with the certificate `{}`: {error}",
@@ -81,7 +90,17 @@ fn put_together(
     }
     // gRPC is HTTP/2 and nothing else.
     config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(Tls(Arc::new(config)))
+    Ok(Tls {
+        config: Arc::new(config),
+        not_after,
+    })
+}
+
+/// When a certificate ends.
+fn end(der: &CertificateDer<'_>) -> Option<Timestamp> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let seconds = certificate.validity().not_after.timestamp();
+    Some(Timestamp(seconds.saturating_mul(1000)))
 }
 
 fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {

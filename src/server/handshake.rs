@@ -46,7 +46,7 @@ impl Handshakes {
     /// Makes one, or tells why it failed.
     pub(super) async fn accept(
         &self,
-        Tls(config): &Tls,
+        Tls { config, .. }: &Tls,
         stream: TcpStream,
         peer: SocketAddr,
     ) -> Option<TlsStream<TcpStream>> {

@@ -99,6 +99,11 @@ pub(super) fn split(config: Config) -> (Replaceable, Fixed) {
     (replaceable, fixed)
 }
 
+/// Tells when the certificate ends that is shown from now on.
+pub(super) fn tell_certificate(telemetry: &Telemetry, tls: Option<&Tls>) {
+    telemetry.set_certificate_end(tls.and_then(|tls| tls.not_after));
+}
+
 /// Applies reloads to the running server.
 pub(super) struct Reloader {
     service: Service,
@@ -165,6 +170,7 @@ impl Reloader {
         self.telemetry.set_policy(&hash);
         self.gate.replace_callers(new.callers, &new.issuers);
         self.service.keep_events_for(new.event_retention);
+        tell_certificate(&self.telemetry, new.tls.as_ref());
         self.tls.store(new.tls.map(Arc::new));
         tracing::info!(policy.hash = %hash, "the configuration was reloaded");
         let differences = self.fixed.differences(&fixed);

@@ -20,7 +20,7 @@ use self::view::ViewMetrics;
 pub use self::view::ViewSample;
 use self::{
     changes::Changes,
-    family::{counter, counters, gauges},
+    family::{counter, counters, gauges, registered},
     feed::FeedMetrics,
     issuers::IssuerMetrics,
 };
@@ -28,6 +28,7 @@ pub use self::{handshakes::HandshakeFailure, issuers::IssuersSample};
 use crate::domain::{
     decide::{Decision, DenyReason},
     event::Details,
+    time::Timestamp,
 };
 
 const ALLOW: &str = "ALLOW";
@@ -107,6 +108,7 @@ pub(super) struct Metrics {
     authentication_failures: IntCounterVec,
     handshake_failures: IntCounterVec,
     issuers: IssuerMetrics,
+    certificate_end: Gauge,
     reloads: IntCounterVec,
     pool_open: IntGaugeVec,
     pool_idle: IntGaugeVec,
@@ -155,6 +157,13 @@ impl Metrics {
                 &["reason"],
             )?,
             issuers: IssuerMetrics::new(register)?,
+            certificate_end: registered(
+                register,
+                Gauge::new(
+                    "countersign_tls_certificate_not_after_seconds",
+                    "When the certificate of this server ends, in seconds since the epoch.",
+                )?,
+            )?,
             reloads: counters(
                 register,
                 "countersign_reloads_total",
@@ -201,6 +210,7 @@ impl Metrics {
             let failures = &self.handshake_failures;
             failures.get_metric_with_label_values(&[failure.as_str()])?;
         }
+        self.set_certificate_end(None);
         for outcome in RELOAD_OUTCOMES {
             self.reloads.get_metric_with_label_values(&[outcome])?;
         }
@@ -296,6 +306,16 @@ impl Metrics {
 
     pub(super) fn count_handshake_failure(&self, failure: HandshakeFailure) {
         increment(&self.handshake_failures, &[failure.as_str()]);
+    }
+
+    /// Without one there is no end.
+    pub(super) fn set_certificate_end(&self, not_after: Option<Timestamp>) {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "no certificate lasts for millennia"
+        )]
+        let seconds = not_after.map_or(f64::INFINITY, |end| end.0 as f64 / 1000.0);
+        self.certificate_end.set(seconds);
     }
 
     pub(super) fn count_reload(&self, is_applied: bool) {

@@ -34,6 +34,7 @@ mod reload;
 mod restore_guard;
 mod retention;
 mod retries;
+mod rollouts;
 mod rotation;
 mod scopes;
 mod secrets;

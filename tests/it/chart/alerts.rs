@@ -211,3 +211,28 @@ fn the_bound_in_the_alerts_is_the_configured_one() {
         assert!(expression.trim().ends_with(&ending), "{expression}");
     }
 }
+
+#[test]
+fn what_a_certificate_must_have_left_follows_from_when_it_is_replaced() {
+    let Some(helm) = Helm::newest() else {
+        return;
+    };
+    let by_cert_manager =
+        "tls: {existingSecret: \"\", certManager: {enabled: true, issuerRef: {name: i}";
+    for (values, seconds) in [
+        (String::new(), 604_800),
+        (format!("{by_cert_manager}}}}}"), 604_800),
+        (format!("{by_cert_manager}, renewBefore: 8h}}}}"), 14_400),
+    ] {
+        let values = format!("monitoring: {{prometheusRule: {{enabled: true}}}}\n{values}");
+        let objects = helm.objects("minimal", &values);
+        let rules = &objects.get("PrometheusRule", "")["spec"]["groups"][0]["rules"];
+        let mut rules = items(rules);
+        let rule = rules.find(|rule| rule["alert"] == "CountersignCertificateExpiry");
+        let expression = rule.expect("the rule")["expr"].as_str().expect("text");
+        assert!(
+            expression.ends_with(&format!("< {seconds}")),
+            "{expression}"
+        );
+    }
+}

@@ -31,6 +31,7 @@ const DENIED: &str = r#"outcome="DENY",reason="UNKNOWN_TOKEN""#;
 const READS: &str = "countersign_view_feed_reads_total";
 const OPEN: &str = "countersign_database_connections_open";
 const IDLE: &str = "countersign_database_connections_idle";
+const CERTIFICATE_END: &str = "countersign_tls_certificate_not_after_seconds";
 const ANSWERED: &str = r#"rpc_method="m",code="OK""#;
 const POINT_1: &str = r#"rpc_method="countersign.v1.AuthorizationService/Authorize",le="0.1""#;
 const POINT_25: &str = r#"rpc_method="countersign.v1.AuthorizationService/Authorize",le="0.25""#;
@@ -201,6 +202,15 @@ pub(super) const CASES: &[Case] = &[
             (IDLE, r#"pool="read""#, "0x20"),
         ],
         labels: &[("pool", "write")],
+        of: Of::Pod,
+    },
+    Case {
+        alert: "CountersignCertificateExpiry",
+        at: 20,
+        // Time begins at 0, and a week is 604,800 s.
+        firing: &[(CERTIFICATE_END, "", "604000x20")],
+        quiet: &[(CERTIFICATE_END, "", "607000x20")],
+        labels: &[],
         of: Of::Pod,
     },
     Case {

@@ -16,6 +16,7 @@ use crate::support::{
     history::History,
     process::Process,
     server::{PLATFORM, key_of},
+    wire::{DATA, END_STREAM, GO_AWAY, Wire},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -105,6 +106,43 @@ async fn a_call_in_flight_is_answered_after_the_listener_closed(database: TestDa
     let history = History::read(&database).await;
     history.assert_sound(&[]);
     assert_eq!(history.count("TOKEN_ISSUED"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_told_to_go_away_after_the_delay_and_cut_off_at_the_deadline() {
+    let Some(database) = TestDatabase::create(Backend::Sqlite).await else {
+        return;
+    };
+    let mut process = Process::serve(&database, "drain_delay = \"500ms\"");
+    let mut idle = Wire::connect(process.address()).await;
+    let mut watching = Wire::connect(process.address()).await;
+    // A stream that nobody closes: the empty message asks for the health of all.
+    watching.call(1, "/grpc.health.v1.Health/Watch", &[]).await;
+    watching.send(DATA, END_STREAM, 1, &[0; 5]).await;
+    watching.until(|frame| frame.kind == DATA).await;
+    let told = Instant::now();
+    process.send("TERM");
+    // It says so at once, and goes on.
+    watching.until(|frame| frame.kind == DATA).await;
+    let frames = idle.until_the_end().await;
+    let went = told.elapsed();
+    assert!(
+        frames.iter().any(|frame| frame.kind == GO_AWAY),
+        "{frames:?}"
+    );
+    assert!(went >= Duration::from_millis(500), "{went:?}");
+    assert!(went < Duration::from_secs(5), "{went:?}");
+    let frames = watching.until_the_end().await;
+    let went = told.elapsed();
+    assert!(
+        frames.iter().any(|frame| frame.kind == GO_AWAY),
+        "{frames:?}"
+    );
+    assert!(went >= Duration::from_millis(10_500), "{went:?}");
+    let status = tokio::task::block_in_place(|| process.wait());
+    assert_eq!(status.code(), Some(0), "{}", process.log());
+    let said = "calls still in flight were cut off";
+    assert!(process.log().contains(said), "{}", process.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -229,7 +229,8 @@ where
     }
 }
 
-fn is_for_now(status: &Status) -> bool {
+/// Whether it says that it cannot be done now, and when to ask again.
+pub(crate) fn is_for_now(status: &Status) -> bool {
     let codes = [Code::Unavailable, Code::ResourceExhausted];
     codes.contains(&status.code()) && status.get_error_details().retry_info().is_some()
 }

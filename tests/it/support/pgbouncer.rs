@@ -1,36 +1,25 @@
-//! A PgBouncer of a test's own, before a database. As with PostgreSQL, a shell watches over it and ends it when this process
-//! has ended, however it ended.
+//! A PgBouncer of a test's own, before a database.
 
 use std::{
     fs,
     net::{SocketAddr, TcpListener, TcpStream},
-    os::unix::{fs::chown, process::CommandExt},
+    os::unix::fs::chown,
     path::Path,
-    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 
-use super::{database::TestDatabase, postgres, tools};
+use super::{database::TestDatabase, postgres, tools, watched::Watched};
 
-/// `$1` is the program, `$2` its configuration.
-const WATCH: &str = r#"
-"$1" "$2" &
-server=$!
-read -r _
-kill -TERM $server 2>/dev/null
-wait $server
-"#;
 const PATIENCE: Duration = Duration::from_secs(20);
 const ATTEMPTS: usize = 5;
 
 /// A running one, ended when dropped.
 pub(crate) struct PgBouncer {
     address: SocketAddr,
-    /// Holds the pipe.
-    watch: Child,
+    _watched: Watched,
     folder: TempDir,
 }
 
@@ -66,27 +55,16 @@ impl PgBouncer {
         .replacen(" port=", " user=postgres port=", 1);
         let file = folder.path().join("pgbouncer.ini");
         fs::write(&file, configuration).expect("a file is written");
-        let output = fs::File::create(folder.path().join("log")).expect("a file is made");
-        let mut command = Command::new("sh");
-        if let Some((uid, gid)) = postgres::unprivileged_user(folder.path()) {
+        let user = postgres::unprivileged_user(folder.path());
+        if let Some((uid, gid)) = user {
             for path in [folder.path(), &users, &file] {
                 chown(path, Some(uid), Some(gid)).expect("it is given away");
             }
-            command.uid(uid).gid(gid);
         }
-        let watch = command
-            .args(["-c", WATCH, "sh"])
-            .args([program, &file])
-            // A group of its own: what ends the tests' group must leave somebody to clean up.
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(output)
-            .spawn()
-            .expect("sh runs");
+        let watched = Watched::start(program, [&file], &folder.path().join("log"), user);
         let started = Self {
             address,
-            watch,
+            _watched: watched,
             folder,
         };
         let deadline = Instant::now() + PATIENCE;
@@ -112,12 +90,5 @@ impl PgBouncer {
     /// What it logged.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
-    }
-}
-
-impl Drop for PgBouncer {
-    fn drop(&mut self) {
-        drop(self.watch.stdin.take());
-        self.watch.wait().ok();
     }
 }

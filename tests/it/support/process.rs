@@ -48,7 +48,21 @@ pub(crate) fn countersign(
     arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
     folder: &TempDir,
 ) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+    command_of(this_release(), arguments, folder)
+}
+
+/// The binary of the code under test.
+pub(crate) fn this_release() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_countersign"))
+}
+
+/// That of another release, likewise.
+pub(crate) fn command_of(
+    program: &Path,
+    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    folder: &TempDir,
+) -> Command {
+    let mut command = Command::new(program);
     command
         .args(arguments)
         .current_dir(folder.path())
@@ -64,19 +78,20 @@ impl Process {
         Self::serve_with(database, more, &[])
     }
 
+    /// The same, by the binary of another release.
+    pub(crate) fn serve_by(program: &Path, database: &TestDatabase, more: &str) -> Self {
+        let (folder, arguments) = configured(database, more);
+        Self::spawn(command_of(program, arguments, &folder), folder, false)
+    }
+
     /// The same, with these variables in its environment.
     pub(crate) fn serve_with(
         database: &TestDatabase,
         more: &str,
         variables: &[(&str, &str)],
     ) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let file = folder.path().join("countersign.toml");
-        fs::write(&file, configuration(database, more)).expect("the file is written");
-        let mut command = countersign(
-            ["serve".as_ref(), "--config".as_ref(), file.as_os_str()],
-            &folder,
-        );
+        let (folder, arguments) = configured(database, more);
+        let mut command = countersign(arguments, &folder);
         command.envs(variables.iter().copied());
         Self::spawn(command, folder, false)
     }
@@ -205,18 +220,13 @@ impl Process {
 
     /// `serve` on a database from which it must refuse to: its exit code and all that it said.
     pub(crate) fn refused(database: &TestDatabase) -> (Option<i32>, String) {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let file = folder.path().join("countersign.toml");
-        fs::write(&file, configuration(database, "")).expect("the file is written");
-        let mut child = countersign(
-            ["serve".as_ref(), "--config".as_ref(), file.as_os_str()],
-            &folder,
-        )
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary runs");
+        let (folder, arguments) = configured(database, "");
+        let mut child = countersign(arguments, &folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
         let deadline = Instant::now() + PATIENCE;
         while child.try_wait().expect("a child").is_none() {
             if Instant::now() > deadline {
@@ -306,6 +316,15 @@ fn address_in(line: &str, after: &[&str]) -> Option<SocketAddr> {
     let (_, rest) = after.iter().find_map(|words| line.split_once(words))?;
     let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':'));
     rest[..end.unwrap_or(rest.len())].parse().ok()
+}
+
+/// A folder with a configuration for this database, and the arguments to serve by it.
+fn configured(database: &TestDatabase, more: &str) -> (TempDir, [String; 3]) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let name = "countersign.toml";
+    let text = configuration(database, more);
+    fs::write(folder.path().join(name), text).expect("the file is written");
+    (folder, ["serve", "--config", name].map(str::to_owned))
 }
 
 fn configuration(database: &TestDatabase, more: &str) -> String {

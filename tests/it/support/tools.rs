@@ -11,6 +11,9 @@ const REQUIRE: &str = "COUNTERSIGN_TEST_REQUIRE";
 /// A folder with PostgreSQL's server programs.
 const POSTGRES_FOLDER: &str = "COUNTERSIGN_TEST_POSTGRES_BIN";
 
+/// The binary of the release before, which `.ci/run` builds from the commit that `tests/former_release` names.
+const FORMER: &str = "COUNTERSIGN_TEST_FORMER";
+
 /// A program on the path. None, which was said, where it is missing and not required.
 pub(crate) fn require_tool(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
@@ -56,6 +59,19 @@ pub(crate) fn require_podman() -> bool {
         skip("podman", "podman is tried by root only");
     }
     is_root
+}
+
+/// The binary of the release before. None, which was said, where it is missing and not required.
+pub(crate) fn require_former() -> Option<PathBuf> {
+    let found = env::var_os(FORMER).map(PathBuf::from);
+    let found = found.filter(|program| program.is_file());
+    found.or_else(|| {
+        skip(
+            "former",
+            &format!("{FORMER} names no binary of the release before"),
+        );
+        None
+    })
 }
 
 fn newest_postgres(versions: &Path) -> Option<PathBuf> {

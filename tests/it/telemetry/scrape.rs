@@ -107,6 +107,11 @@ async fn everything_is_there_from_the_first_scrape(database: TestDatabase) {
         ("countersign_feed_head_revision".to_owned(), 0.0),
         ("countersign_feed_oldest_revision".to_owned(), 0.0),
         ("countersign_events_dropped_total".to_owned(), 0.0),
+        // It speaks no TLS.
+        (
+            "countersign_tls_certificate_not_after_seconds".to_owned(),
+            f64::INFINITY,
+        ),
         (format!("countersign_policy_info{{hash=\"{hash}\"}}"), 1.0),
         (
             format!("countersign_build_info{{version=\"{version}\"}}"),

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::{PATIENCE, USUAL, World, der, lines, shake_hands};
-use crate::support::{certificates::Certified, process::Process, wire::Wire};
+use crate::support::{certificates::Certified, http::scrape_until, process::Process, wire::Wire};
 
+const END: &str = "countersign_tls_certificate_not_after_seconds";
 const REFUSED: &str = "the configuration was not reloaded";
 
 /// The certificate that a new connection is shown.
@@ -71,4 +72,32 @@ async fn a_new_certificate_is_shown_to_new_connections_and_open_ones_go_on() {
     world.write("server.key", &third.key);
     wait_until_shown(&world, &process, &third).await;
     open.must_be_healthy(7).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metrics_tell_when_the_certificate_ends() {
+    let world = World::create().await;
+    let process = world.serve();
+    let told = async |end: f64| {
+        scrape_until(process.metrics_address(), |it| it.get(END) == Some(end)).await;
+    };
+    let (end_of_2020, end_of_2199) = (1_609_459_200.0, 7_258_118_400.0);
+    told(end_of_2199).await;
+
+    // Of a chain it is the first end that counts.
+    let (new, old) = (
+        world.authority.server("new"),
+        world.authority.expired_server(),
+    );
+    let chain = Certified {
+        certificate: format!("{}{}", new.certificate, old.certificate),
+        key: new.key.clone(),
+    };
+    chain.write(world.folder.path(), "server");
+    process.send("HUP");
+    told(end_of_2020).await;
+
+    new.write(world.folder.path(), "server");
+    process.send("HUP");
+    told(end_of_2199).await;
 }
