@@ -19,8 +19,8 @@ use crate::support::{
 };
 
 const DEFAULT_SEEDS: u64 = 3;
-/// A quarter of the chart's, as is all else that takes time here.
-const DRAIN_DELAY: Duration = Duration::from_millis(1250);
+/// Half of the chart's, and as the example asks for twice as long as Envoy may take to notice: an interval and a timeout.
+const DRAIN_DELAY: Duration = Duration::from_millis(2500);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_replica_is_replaced_and_no_caller_notices() {

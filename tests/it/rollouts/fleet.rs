@@ -23,7 +23,7 @@ use crate::support::{
 
 pub(super) const REPLICAS: usize = 3;
 /// How late the balancer may be told that a server is gone, in milliseconds: also after it is.
-const LATENESS: usize = 2500;
+const LATENESS: usize = 4000;
 /// How long it may be until the next thing, in milliseconds.
 const PAUSE: usize = 400;
 

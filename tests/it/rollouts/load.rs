@@ -12,11 +12,10 @@ use std::{
 use countersign::pb::{Outcome, resource::Owner};
 use tokio::{task::JoinHandle, time::sleep};
 use tonic::Status;
-use tonic_types::StatusExt;
 
 use super::envoy;
 use crate::support::{
-    client::{Client, authorize_request, is_for_now},
+    client::{Client, authorize_request, is_too_slow},
     ledger::Ledger,
     random::Random,
 };
@@ -143,9 +142,7 @@ impl Shared {
             status.message(),
             server.unwrap_or("no server")
         );
-        let details = status.get_error_details();
-        let reason = details.error_info().map(|info| info.reason.as_str());
-        let kept = match is_for_now(status) || reason == Some("DEADLINE_EXCEEDED") {
+        let kept = match is_too_slow(status) {
             true => &self.too_slow,
             false => &self.errors,
         };

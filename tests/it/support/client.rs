@@ -229,8 +229,15 @@ where
     }
 }
 
+/// Whether it says that it cannot be done in time: as [`is_for_now`], or that the deadline passed meanwhile.
+pub(crate) fn is_too_slow(status: &Status) -> bool {
+    let details = status.get_error_details();
+    let reason = details.error_info().map(|info| info.reason.as_str());
+    is_for_now(status) || reason == Some("DEADLINE_EXCEEDED")
+}
+
 /// Whether it says that it cannot be done now, and when to ask again.
-pub(crate) fn is_for_now(status: &Status) -> bool {
+fn is_for_now(status: &Status) -> bool {
     let codes = [Code::Unavailable, Code::ResourceExhausted];
     codes.contains(&status.code()) && status.get_error_details().retry_info().is_some()
 }
