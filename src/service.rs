@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Mutex;
 
 pub use crate::store::EventFilter;
@@ -162,6 +162,12 @@ impl Service {
     fn rules_of_era(&self) -> (Era, Arc<Rules>) {
         let era = self.0.view.era();
         (era, self.rules())
+    }
+
+    /// The same for an answer that is made at once. Nobody has to be told that they are in use.
+    fn rules_of_era_for_now(&self) -> (Era, Guard<Arc<Rules>>) {
+        let era = self.0.view.era();
+        (era, self.0.rules.load())
     }
 
     /// The rules to answer a request under: taken once, when it begins.

@@ -8,13 +8,9 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
-use super::{Api, gate::began, render};
+use super::{Api, gate::Authenticated, render};
 use crate::{
-    domain::{
-        caller::{Caller, Grant},
-        decide::Ask,
-        error::Error,
-    },
+    domain::{caller::Caller, decide::Ask, error::Error},
     pb::{
         AuthorizeRequest, AuthorizeResponse, BatchAuthorizeRequest, BatchAuthorizeResponse,
         ListPermissionsRequest, ListPermissionsResponse,
@@ -46,9 +42,8 @@ enum Begun<'a> {
 }
 
 impl Api {
-    fn begin_authorize(&self, request: Request<AuthorizeRequest>) -> Result<Begun<'_>, Error> {
-        let caller = self.gate.admit(&request, &[Grant::Authorize])?;
-        let began = began(request.extensions());
+    fn begin_authorize(&self, mut request: Request<AuthorizeRequest>) -> Result<Begun<'_>, Error> {
+        let Authenticated { caller, began } = self.gate.admit_decision(&mut request)?;
         let request = request.into_inner();
         let explain = request.explain;
         let (token, ask, context) = parse::one(request)?;
@@ -103,10 +98,9 @@ impl AuthorizationService for Api {
 
     async fn batch_authorize(
         &self,
-        request: Request<BatchAuthorizeRequest>,
+        mut request: Request<BatchAuthorizeRequest>,
     ) -> Result<Response<BatchAuthorizeResponse>, Status> {
-        let caller = self.gate.admit(&request, &[Grant::Authorize])?;
-        let began = began(request.extensions());
+        let Authenticated { caller, began } = self.gate.admit_decision(&mut request)?;
         let (token, asks, mode, context) = parse::batch(request.into_inner())?;
         let presentation = presentation(&token, (&caller, began), &context);
         let verdict = self
@@ -122,10 +116,9 @@ impl AuthorizationService for Api {
 
     async fn list_permissions(
         &self,
-        request: Request<ListPermissionsRequest>,
+        mut request: Request<ListPermissionsRequest>,
     ) -> Result<Response<ListPermissionsResponse>, Status> {
-        let caller = self.gate.admit(&request, &[Grant::Authorize])?;
-        let began = began(request.extensions());
+        let Authenticated { caller, began } = self.gate.admit_decision(&mut request)?;
         let request = request.into_inner();
         let token = Zeroizing::new(request.token);
         let context = parse::context(request.context)?;

@@ -48,12 +48,6 @@ pub(super) struct Authenticated {
     pub(super) began: Instant,
 }
 
-/// When the call with these extensions began, for whoever has to end before its deadline.
-pub(super) fn began(extensions: &Extensions) -> Instant {
-    let authenticated = extensions.get::<Authenticated>();
-    authenticated.map_or_else(Instant::now, |authenticated| authenticated.began)
-}
-
 /// Admits callers.
 pub struct Gate {
     admitted: ArcSwap<Admitted>,
@@ -177,6 +171,23 @@ impl Gate {
         };
         caller.require_any(grants)?;
         Ok(caller)
+    }
+
+    /// The same for a decision, and when its call began. There are so many of these that what the guard found is taken, not
+    /// shared: whoever counts who has it is on another processor as often as not.
+    pub(super) fn admit_decision<T>(
+        &self,
+        request: &mut Request<T>,
+    ) -> Result<Authenticated, Error> {
+        let authenticated = match request.extensions_mut().remove() {
+            Some(authenticated) => authenticated,
+            None => Authenticated {
+                caller: self.authenticate_now(request.metadata().as_ref(), request.extensions())?,
+                began: Instant::now(),
+            },
+        };
+        authenticated.caller.require_any(&[Grant::Authorize])?;
+        Ok(authenticated)
     }
 
     /// The caller of a request with these headers, whatever it may do. Nothing of its message is needed.

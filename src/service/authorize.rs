@@ -157,7 +157,7 @@ impl Service {
         ask: &Ask,
         with_explanation: bool,
     ) -> Option<Verdict> {
-        let (era, rules) = self.rules_of_era();
+        let (era, rules) = self.rules_of_era_for_now();
         let decide = |presented: &Presented, now| (decide(&rules.policy, presented, ask, now), now);
         let decided = self.answer_at_once((era, &rules), presentation, &decide)?;
         Some(self.verdict(
