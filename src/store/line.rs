@@ -11,7 +11,7 @@ use std::{
 use super::{
     FeedRead, Position, Presentation, Session, StatementObserver, Store,
     fault::{Abort, within},
-    pool::connect,
+    pool::connect_for_keys,
 };
 use crate::domain::{
     database_url::DatabaseUrl,
@@ -115,7 +115,7 @@ impl Line {
 
     async fn session(&mut self) -> Result<&Session<DatabaseConnection>, Abort> {
         if self.session.is_none() {
-            let mut db = connect(&self.url, 1).await?;
+            let mut db = connect_for_keys(&self.url).await?;
             if let Some(observer) = self.on_statement.clone() {
                 db.set_metric_callback(move |info| observer(&info.statement.sql));
             }

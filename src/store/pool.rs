@@ -5,7 +5,7 @@ use std::time::Duration;
 use sea_orm::{
     ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr,
     sqlx::{
-        Connection, PgConnection,
+        Connection, Executor, PgConnection,
         sqlite::{SqliteJournalMode, SqliteSynchronous},
     },
 };
@@ -27,6 +27,26 @@ pub(super) async fn connect(
 ) -> Result<DatabaseConnection, DbErr> {
     let mut options = options(url, connections);
     options.test_before_acquire_if_idle_for(TRUSTED_IDLE);
+    Database::connect(options).await.map_err(without_address)
+}
+
+/// The same for one that only ever reads a few rows by their keys.
+///
+/// PostgreSQL keeps the plans of statements. One that was made while a table was known to be empty reads all of the table,
+/// and is kept until somebody analyzes that anew: by then it may hold as many rows as there are tokens. So here indexes are
+/// used whatever is known of tables.
+pub(super) async fn connect_for_keys(url: &DatabaseUrl) -> Result<DatabaseConnection, DbErr> {
+    let mut options = options(url, 1);
+    options
+        .test_before_acquire_if_idle_for(TRUSTED_IDLE)
+        .map_sqlx_postgres_pool_opts(|pool| {
+            pool.after_connect(|connection, _| {
+                Box::pin(async move {
+                    let done = connection.execute("SET enable_seqscan = off").await;
+                    done.map(|_| ())
+                })
+            })
+        });
     Database::connect(options).await.map_err(without_address)
 }
 

@@ -5,6 +5,7 @@ mod abandoned;
 mod eras;
 mod outage;
 mod overload;
+mod plans;
 mod pooler;
 mod revisions;
 mod silent;
