@@ -33,8 +33,8 @@ pub(super) async fn connect(
 /// The same for one that only ever reads a few rows by their keys.
 ///
 /// PostgreSQL keeps the plans of statements. One that was made while a table was known to be empty reads all of the table,
-/// and is kept until somebody analyzes that anew: by then it may hold as many rows as there are tokens. So here indexes are
-/// used whatever is known of tables.
+/// and is kept until somebody analyzes that anew: by then it may hold as many rows as there are tokens. So here it is not
+/// read that way where there is an index, whatever is known of it.
 pub(super) async fn connect_for_keys(url: &DatabaseUrl) -> Result<DatabaseConnection, DbErr> {
     let mut options = options(url, 1);
     options

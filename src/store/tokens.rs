@@ -14,7 +14,7 @@ use sea_orm::{
 pub use self::notices::DueToken;
 use self::select::{
     bearer, ends_before, is_digest, is_ended_by, is_in, is_unended, is_unused_since, join_bearer,
-    record, select_bearer, select_columns, select_records,
+    record, select_columns, select_presented, select_records,
 };
 use super::{
     Session, Tx,
@@ -88,8 +88,7 @@ impl<C: ConnectionTrait> Session<C> {
             .join_as(JoinType::LeftJoin, "token", "t", is_digest(digests))
             .and_where(Expr::col(("h", feed_head::Column::Id)).eq(feed_head::ONLY));
         select_columns::<feed_head::Column>(&mut query, "h");
-        join_bearer(&mut query, JoinType::LeftJoin);
-        select_bearer(&mut query);
+        select_presented(&mut query);
         query.expr_as(self.in_recovery(), "in_recovery");
         let row = self.query_one_again(&query).await?;
         let row = row.ok_or_else(|| Abort::corrupt("the feed has no head".to_owned()))?;

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use sea_orm::{
     ColumnTrait, ExprTrait, FromQueryResult, Iterable, QueryResult,
-    sea_query::{Cond, Expr, Func, JoinType, Query, SelectStatement},
+    sea_query::{Cond, Expr, Func, JoinType, Query, SelectStatement, SubQueryStatement},
 };
 
 use crate::{
@@ -126,6 +126,16 @@ pub(super) fn select_columns<T: Iterable + ColumnTrait>(
 
 /// Joins the member `m`, the workspace `w` and the last use `u` of the token `t`.
 pub(super) fn join_bearer(query: &mut SelectStatement, join: JoinType) {
+    join_owners(query, join);
+    query.join_as(JoinType::LeftJoin, "token_use", "u", is_use_of_token());
+}
+
+fn is_use_of_token() -> Expr {
+    Expr::col(("u", token_use::Column::TokenId)).equals(("t", token::Column::TokenId))
+}
+
+/// Joins the member `m` and the workspace `w` of the token `t`.
+fn join_owners(query: &mut SelectStatement, join: JoinType) {
     let same = |one: (&'static str, token::Column), other: Expr| Expr::col(one).eq(other);
     let of_workspace = ("t", token::Column::WorkspaceId);
     query
@@ -151,21 +161,33 @@ pub(super) fn join_bearer(query: &mut SelectStatement, join: JoinType) {
                 of_workspace,
                 Expr::col(("w", workspace::Column::WorkspaceId)),
             ),
-        )
-        .join_as(
-            JoinType::LeftJoin,
-            "token_use",
-            "u",
-            Expr::col(("u", token_use::Column::TokenId)).equals(("t", token::Column::TokenId)),
         );
 }
 
-pub(super) fn select_bearer(query: &mut SelectStatement) {
+fn select_bearer(query: &mut SelectStatement) {
+    select_owned(query);
+    let last_used_at = Expr::col(("u", token_use::Column::LastUsedAt));
+    query.expr_as(last_used_at, LAST_USED_AT);
+}
+
+/// Selects and joins all that a decision takes of the one token `t`, if there is one. Its last use is not joined: PostgreSQL
+/// would read all of them for it, and go on so, if it has planned this when it knew of none.
+pub(super) fn select_presented(query: &mut SelectStatement) {
+    join_owners(query, JoinType::LeftJoin);
+    select_owned(query);
+    let last_used_at = Query::select()
+        .column(("u", token_use::Column::LastUsedAt))
+        .from_as("token_use", "u")
+        .and_where(is_use_of_token())
+        .take();
+    let last_used_at = SubQueryStatement::SelectStatement(last_used_at);
+    query.expr_as(Expr::from(last_used_at), LAST_USED_AT);
+}
+
+fn select_owned(query: &mut SelectStatement) {
     select_columns::<token::Column>(query, "t");
     select_columns::<member::Column>(query, "m");
     select_columns::<workspace::Column>(query, "w");
-    let last_used_at = Expr::col(("u", token_use::Column::LastUsedAt));
-    query.expr_as(last_used_at, LAST_USED_AT);
 }
 
 /// Tokens with member, workspace, their last use, and whatever raised generation ended them: `rw` of the workspace, `rm` of
