@@ -284,7 +284,7 @@ impl Gate {
     fn identify(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identified, Unknown> {
         let admitted = self.admitted.load();
         let known = match &admitted.callers {
-            Callers::Open(caller) => return Ok(Identified::by_other(caller)),
+            Callers::Open(caller) => return Ok(Identified::by_other(Arc::clone(caller))),
             Callers::Known(known) => known,
         };
         let mut keys = headers.get_all(&KEY).iter();
@@ -312,10 +312,7 @@ impl Gate {
             }
             _ => Err(Error::CredentialAmbiguous),
         };
-        Ok(Identified {
-            caller: found?,
-            expires_at: None,
-        })
+        found.map(Identified::by_other).map_err(Unknown::from)
     }
 
     /// What a certificate says, for the log.
@@ -339,9 +336,9 @@ impl Gate {
 
 impl Identified {
     /// By what does not expire by itself.
-    fn by_other(caller: &Arc<Caller>) -> Self {
+    fn by_other(caller: Arc<Caller>) -> Self {
         Self {
-            caller: Arc::clone(caller),
+            caller,
             expires_at: None,
         }
     }
