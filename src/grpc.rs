@@ -2,6 +2,7 @@
 //! renders, and does nothing else.
 
 mod authorization_service;
+mod codec;
 mod decision_log;
 mod direct;
 mod directory_service;

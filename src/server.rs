@@ -5,6 +5,7 @@ mod handshake;
 mod incoming;
 mod limits;
 mod reload;
+mod startup;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +20,7 @@ use tonic::{service::Routes, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::layer::util::{Identity, Stack};
 
-use self::{handshake::Handshakes, reload::Reloader};
+use self::{handshake::Handshakes, reload::Reloader, startup::Attempts};
 pub use self::{limits::Limits, reload::Reload};
 use crate::{
     config::Config,
@@ -88,8 +89,14 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), StartError> {
     let _metrics = serve_metrics(&mut inputs, &config);
-    let (url, clock) = (&config.database_url, inputs.clock.clone());
-    let store = Store::open(url, &config.peppers, clock).await?;
+    let attempts = Attempts::begin();
+    let store = loop {
+        let clock = inputs.clock.clone();
+        match Store::open(&config.database_url, &config.peppers, clock).await {
+            Err(error) if error.passes() => attempts.wait(error).await?,
+            opened => break opened?,
+        }
+    };
     serve_from(store, inputs, config, shutdown).await
 }
 
@@ -120,7 +127,13 @@ pub async fn serve_from(
     if settings.url.backend() == Backend::Sqlite {
         store.set_staleness_bound(settings.staleness_bound).await?;
     }
-    let following = view.follow(&store, &settings, &inputs.clock).await?;
+    let attempts = Attempts::begin();
+    let following = loop {
+        match view.follow(&store, &settings, &inputs.clock).await {
+            Err(Error::Unavailable) => attempts.wait(Error::Unavailable).await?,
+            followed => break followed?,
+        }
+    };
     sample_view(&telemetry, &view);
     let rules = reload_settings.rules;
     let service = Service::new(store.clone(), rules, inputs.clock, view.clone());

@@ -3,7 +3,10 @@
 
 mod file;
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+};
 
 use super::action::Action;
 
@@ -34,6 +37,8 @@ impl Reach {
 pub struct Policy {
     /// Every declared action, with its column in the roles' rows.
     actions: BTreeMap<String, DeclaredAction>,
+    /// The same, found at once.
+    by_text: HashMap<String, DeclaredAction>,
     roles: BTreeMap<String, Role>,
     hash: String,
 }
@@ -86,7 +91,7 @@ impl Policy {
 
     /// The action's declaration, if it has one.
     pub fn declared(&self, action: &Action) -> Option<DeclaredAction> {
-        self.actions.get(action.as_str()).copied()
+        self.by_text.get(action.as_str()).copied()
     }
 
     /// The rule that lets the role do the action. None: it may not at all, or the role or the action is not in the policy.

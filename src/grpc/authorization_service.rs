@@ -2,9 +2,13 @@
 
 mod parse;
 
-use std::{pin::Pin, sync::Arc};
+use std::{
+    future::{Ready, ready},
+    pin::Pin,
+    sync::Arc,
+    task::{self, Poll},
+};
 
-use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
@@ -21,48 +25,81 @@ use crate::{
 
 fn presentation<'a>(
     token: &'a str,
-    (caller, began): (&'a Caller, Instant),
+    authenticated: &'a Authenticated,
     context: &parse::Context,
 ) -> Presentation<'a> {
     Presentation {
         token,
-        caller: &caller.name,
+        caller: &authenticated.caller.name,
         min_revision: context.min_revision,
-        began,
+        began: authenticated.began,
     }
 }
 
-/// A decision, and by what it is found in the log.
-type Decided = (Verdict, String);
+type Answer = Result<Response<AuthorizeResponse>, Status>;
 
 /// A decision, made at once or yet to be. Most are made at once, and do not carry along what one that waits needs.
-enum Begun<'a> {
-    Decided(Decided),
-    Waits(Pin<Box<dyn Future<Output = Result<Decided, Error>> + Send + 'a>>),
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is the large one that nearly all of them are"
+)]
+pub(super) enum Deciding {
+    Decided(Ready<Answer>),
+    Waits(Pin<Box<dyn Future<Output = Answer> + Send>>),
+}
+
+impl Future for Deciding {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Answer> {
+        match &mut *self {
+            Self::Decided(answer) => Pin::new(answer).poll(context),
+            Self::Waits(answer) => answer.as_mut().poll(context),
+        }
+    }
 }
 
 impl Api {
-    fn begin_authorize(&self, mut request: Request<AuthorizeRequest>) -> Result<Begun<'_>, Error> {
-        let Authenticated { caller, began } = self.gate.admit_decision(&mut request)?;
-        let request = request.into_inner();
+    /// Decides one thing for this caller, as far as that can be done at once.
+    pub(super) fn begin_authorize(
+        &self,
+        authenticated: &Authenticated,
+        request: AuthorizeRequest,
+    ) -> Deciding {
+        let begun = self.try_begin_authorize(authenticated, request);
+        begun.unwrap_or_else(|error| Deciding::Decided(ready(Err(error.into()))))
+    }
+
+    fn try_begin_authorize(
+        &self,
+        authenticated: &Authenticated,
+        request: AuthorizeRequest,
+    ) -> Result<Deciding, Error> {
+        authenticated.may_ask_for_decisions()?;
         let explain = request.explain;
         let (token, ask, context) = parse::one(request)?;
-        let presented = presentation(&token, (&caller, began), &context);
+        let presented = presentation(&token, authenticated, &context);
         if let Some(verdict) = self.service.authorize_at_once(&presented, &ask, explain) {
-            let id = self.log_decision(&verdict, &ask, &caller);
-            return Ok(Begun::Decided((verdict, id)));
+            let answer = self.told(verdict, &ask, &authenticated.caller);
+            return Ok(Deciding::Decided(ready(Ok(answer))));
         }
-        Ok(Begun::Waits(Box::pin(async move {
-            let presented = presentation(&token, (&caller, began), &context);
-            let verdict = self.service.authorize(&presented, &ask, explain).await?;
-            let id = self.log_decision(&verdict, &ask, &caller);
-            Ok((verdict, id))
+        let (api, authenticated) = (self.clone(), authenticated.clone());
+        Ok(Deciding::Waits(Box::pin(async move {
+            let presented = presentation(&token, &authenticated, &context);
+            let verdict = api.service.authorize(&presented, &ask, explain).await?;
+            Ok(api.told(verdict, &ask, &authenticated.caller))
         })))
     }
 
-    fn told(&self, (verdict, decision_id): Decided) -> Response<AuthorizeResponse> {
+    fn told(
+        &self,
+        verdict: Verdict,
+        ask: &Ask,
+        caller: &Arc<Caller>,
+    ) -> Response<AuthorizeResponse> {
+        let id = self.log_decision(&verdict, ask, caller);
         self.tell_decision(verdict.decision);
-        Response::new(render::verdict(verdict, decision_id))
+        Response::new(render::verdict(verdict, id))
     }
 
     /// Answers by what it is found in the log; empty where it is not told there.
@@ -88,21 +125,20 @@ impl Api {
 impl AuthorizationService for Api {
     async fn authorize(
         &self,
-        request: Request<AuthorizeRequest>,
+        mut request: Request<AuthorizeRequest>,
     ) -> Result<Response<AuthorizeResponse>, Status> {
-        match self.begin_authorize(request)? {
-            Begun::Decided(verdict) => Ok(self.told(verdict)),
-            Begun::Waits(verdict) => Ok(self.told(verdict.await?)),
-        }
+        let authenticated = self.gate.admit_decision(&mut request)?;
+        self.begin_authorize(&authenticated, request.into_inner())
+            .await
     }
 
     async fn batch_authorize(
         &self,
         mut request: Request<BatchAuthorizeRequest>,
     ) -> Result<Response<BatchAuthorizeResponse>, Status> {
-        let Authenticated { caller, began } = self.gate.admit_decision(&mut request)?;
+        let authenticated = self.gate.admit_decision(&mut request)?;
         let (token, asks, mode, context) = parse::batch(request.into_inner())?;
-        let presentation = presentation(&token, (&caller, began), &context);
+        let presentation = presentation(&token, &authenticated, &context);
         let verdict = self
             .service
             .batch_authorize(presentation, &asks, mode)
@@ -110,7 +146,7 @@ impl AuthorizationService for Api {
         for decision in verdict.decisions.iter().flatten() {
             self.tell_decision(*decision);
         }
-        let decision_id = self.log_batch(&verdict, &asks, &caller);
+        let decision_id = self.log_batch(&verdict, &asks, &authenticated.caller);
         Ok(Response::new(render::batch(verdict, decision_id)))
     }
 
@@ -118,11 +154,11 @@ impl AuthorizationService for Api {
         &self,
         mut request: Request<ListPermissionsRequest>,
     ) -> Result<Response<ListPermissionsResponse>, Status> {
-        let Authenticated { caller, began } = self.gate.admit_decision(&mut request)?;
+        let authenticated = self.gate.admit_decision(&mut request)?;
         let request = request.into_inner();
         let token = Zeroizing::new(request.token);
         let context = parse::context(request.context)?;
-        let presentation = presentation(&token, (&caller, began), &context);
+        let presentation = presentation(&token, &authenticated, &context);
         let found = self
             .service
             .list_permissions(presentation, &context.circumstances)

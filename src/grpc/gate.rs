@@ -48,6 +48,13 @@ pub(super) struct Authenticated {
     pub(super) began: Instant,
 }
 
+impl Authenticated {
+    /// Refuses a caller that may not.
+    pub(super) fn may_ask_for_decisions(&self) -> Result<(), Error> {
+        self.caller.require_any(&[Grant::Authorize])
+    }
+}
+
 /// Admits callers.
 pub struct Gate {
     admitted: ArcSwap<Admitted>,
@@ -186,7 +193,7 @@ impl Gate {
                 began: Instant::now(),
             },
         };
-        authenticated.caller.require_any(&[Grant::Authorize])?;
+        authenticated.may_ask_for_decisions()?;
         Ok(authenticated)
     }
 

@@ -132,11 +132,18 @@ pub struct Guard<S> {
     guard: GuardLayer,
 }
 
+/// A request that has passed the guard.
+pub struct Admitted {
+    pub(super) request: Request<Body>,
+    /// Whose it is, where it needs a caller.
+    pub(super) authenticated: Option<Authenticated>,
+}
+
 type Pending<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
 
 impl<S> Guard<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S: Service<Admitted, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
 {
@@ -145,19 +152,18 @@ where
         &mut self,
         caller: Option<Arc<Caller>>,
         began: Instant,
-        mut request: Request<Body>,
+        request: Request<Body>,
     ) -> Pending<S::Error> {
         let (places, at_once, limit) = self.guard.place_for(request.uri().path());
-        if let Some(caller) = caller {
-            let authenticated = Authenticated { caller, began };
-            request.extensions_mut().insert(authenticated);
-        }
         let Ok(place) = Arc::clone(places).try_acquire_owned() else {
             let error = Error::Overloaded { limit: at_once };
             return Box::pin(ready(Ok(answer(error))));
         };
         let deadline = limit.min(asked_for(request.headers()).unwrap_or(limit));
-        let call = self.inner.call(request);
+        let call = self.inner.call(Admitted {
+            request,
+            authenticated: caller.map(|caller| Authenticated { caller, began }),
+        });
         Box::pin(run(call, (began, deadline), place))
     }
 
@@ -189,7 +195,7 @@ where
 
 impl<S> Service<Request<Body>> for Guard<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S: Service<Admitted, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
 {
@@ -205,7 +211,10 @@ where
         let path = request.uri().path();
         let is_health_check = path == HEALTH_CHECK;
         if !is_health_check && !path.starts_with(OURS) {
-            let call = self.inner.call(request);
+            let call = self.inner.call(Admitted {
+                request,
+                authenticated: None,
+            });
             return Box::pin(async move { call.await.map(translate_unknown) });
         }
         let began = Instant::now();

@@ -7,6 +7,7 @@ use sea_orm_migration::MigratorTrait;
 
 use super::{
     Abort, Session, Store,
+    fault::is_passing,
     lock::FileLock,
     migration::Migrator,
     pool::{connect, pool},
@@ -66,6 +67,16 @@ pub enum StoreError {
     /// The database failed.
     #[error("the database `{0}` failed: {1}")]
     Database(DatabaseUrl, DbErr),
+}
+
+impl StoreError {
+    /// Whether it may be otherwise in a moment, as it is when the database is restarted.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Database(_, error) | Self::Unreadable(error) => is_passing(error),
+            _ => false,
+        }
+    }
 }
 
 impl Store {

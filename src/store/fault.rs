@@ -60,18 +60,25 @@ impl Abort {
 /// Whether the connection broke: nothing came back, so a read may be tried on another one. After a restart of the database
 /// the pool still holds connections that are gone.
 fn is_broken_connection(error: &DbErr) -> bool {
-    let (DbErr::Conn(cause) | DbErr::Exec(cause) | DbErr::Query(cause)) = error else {
-        return false;
-    };
-    let RuntimeErr::SqlxError(cause) = cause else {
-        return false;
-    };
-    match &**cause {
-        SqlxError::Io(_) => true,
+    match cause(error) {
+        Some(SqlxError::Io(_)) => true,
         // The server's last word to a session that it ended, which waited for whoever would use the connection next.
-        SqlxError::Database(answer) => answer
+        Some(SqlxError::Database(answer)) => answer
             .try_downcast_ref::<PgDatabaseError>()
             .is_some_and(|answer| answer.severity() == PgSeverity::Fatal),
+        _ => false,
+    }
+}
+
+/// Whether it may be otherwise in a moment: the connection broke, or the database is ending or starting (the codes 57P..), or
+/// has no session to spare (53300). A wrong password or name stays wrong.
+pub(super) fn is_passing(error: &DbErr) -> bool {
+    match cause(error) {
+        // An end of the connection where the driver expects one word is told as a wrong word.
+        Some(SqlxError::Io(_) | SqlxError::Protocol(_)) => true,
+        Some(SqlxError::Database(answer)) => answer
+            .code()
+            .is_some_and(|code| code.starts_with("57P") || code == "53300"),
         _ => false,
     }
 }
@@ -93,14 +100,18 @@ pub(super) fn is_rolled_back(error: &DbErr) -> bool {
 
 /// What the database itself answered. None: the answer never came.
 fn answer(error: &DbErr) -> Option<&dyn DatabaseError> {
-    let (DbErr::Conn(cause) | DbErr::Exec(cause) | DbErr::Query(cause)) = error else {
-        return None;
-    };
-    let RuntimeErr::SqlxError(cause) = cause else {
-        return None;
-    };
-    match &**cause {
-        SqlxError::Database(answer) => Some(&**answer),
+    match cause(error) {
+        Some(SqlxError::Database(answer)) => Some(&**answer),
+        _ => None,
+    }
+}
+
+/// What the driver says.
+fn cause(error: &DbErr) -> Option<&SqlxError> {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(cause))
+        | DbErr::Exec(RuntimeErr::SqlxError(cause))
+        | DbErr::Query(RuntimeErr::SqlxError(cause)) => Some(cause),
         _ => None,
     }
 }

@@ -132,10 +132,10 @@ impl Fills {
         }
     }
 
-    /// Opens the connections that there may be.
+    /// Opens the connections that there may be, as far as they are not open yet.
     pub(super) async fn open(&self) -> Result<(), Error> {
         let mut opening = JoinSet::new();
-        for _ in 0..self.connections {
+        for _ in lock(&self.lines).len()..self.connections {
             opening.spawn((self.new_line)().open());
         }
         while let Some(line) = opening.join_next().await {

@@ -1,6 +1,7 @@
 //! How the real process ends: without warning, in the middle of everything, and orderly.
 
 mod shutdown;
+mod startup;
 
 use std::{sync::Arc, time::Duration};
 

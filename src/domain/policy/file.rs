@@ -60,7 +60,9 @@ pub(super) fn compile(text: &str) -> Result<Policy, Vec<PolicyFault>> {
     let roles = compiler.roles(&file.roles, &actions);
     if compiler.faults.is_empty() {
         let hash = hash(&actions, &roles);
+        let found = actions.iter();
         return Ok(Policy {
+            by_text: found.map(|(text, found)| (text.clone(), *found)).collect(),
             actions,
             roles,
             hash,
