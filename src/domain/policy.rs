@@ -3,10 +3,9 @@
 
 mod file;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt,
-};
+use std::{collections::BTreeMap, fmt};
+
+use hashbrown::HashMap;
 
 use super::action::Action;
 
@@ -37,7 +36,7 @@ impl Reach {
 pub struct Policy {
     /// Every declared action, with its column in the roles' rows.
     actions: BTreeMap<String, DeclaredAction>,
-    /// The same, found at once.
+    /// The same, found at once. Nobody but the file puts anything in, so it need not resist made-up collisions.
     by_text: HashMap<String, DeclaredAction>,
     roles: BTreeMap<String, Role>,
     hash: String,

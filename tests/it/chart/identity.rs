@@ -1,11 +1,9 @@
 //! Callers by the tokens of service accounts and of other issuers: what is mounted and let out for them, and what does not fit
 //! together.
 
-use std::fs;
-
 use super::{
-    EXAMPLES, Helm, Objects, chart_file, items,
-    refused::{sentences, values},
+    EXAMPLES, Helm, Objects, items,
+    refused::{assert_contradictions, assert_not_in_the_schema},
 };
 
 const KUBERNETES: &str = "{identity: {kubernetes: {enabled: true}}, callers: [{name: a, serviceAccounts: [shop/a], grants: [authorize]}]}";
@@ -134,25 +132,6 @@ fn a_token_is_mounted_and_the_api_server_let_out_to_only_where_it_is_asked() {
 
 #[test]
 fn each_contradiction_about_identity_is_refused_with_its_sentence() {
-    let Some(helms) = Helm::both() else {
-        return;
-    };
-    for helm in &helms {
-        for (example, over, sentence) in CONTRADICTIONS {
-            let refused = helm.template_with(example, &values(over));
-            let error = refused.expect_err(over);
-            assert_eq!(sentences(&error), [*sentence], "{over}");
-        }
-        for (over, named) in NOT_IN_THE_SCHEMA {
-            let error = helm.template_with("minimal", over).expect_err(over);
-            assert!(
-                error.contains("schema") && error.contains(named),
-                "{over}: {error}"
-            );
-        }
-    }
-    let templates = fs::read_to_string(chart_file("templates/_identity.tpl"));
-    let templates = templates.expect("the templates");
-    let written = templates.lines().filter(|line| line.starts_with("- `"));
-    assert_eq!(written.count(), CONTRADICTIONS.len());
+    assert_contradictions("templates/_identity.tpl", CONTRADICTIONS);
+    assert_not_in_the_schema(NOT_IN_THE_SCHEMA);
 }

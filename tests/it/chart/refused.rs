@@ -8,7 +8,7 @@ use super::{
 };
 
 /// With digests in the places of theirs.
-pub(super) fn values(text: &str) -> String {
+fn values(text: &str) -> String {
     ["1", "2"].iter().fold(text.to_owned(), |text, digit| {
         let digest = format!("\"blake3:{}\"", digit.repeat(64));
         text.replace(&format!("D{digit}"), &digest)
@@ -16,7 +16,7 @@ pub(super) fn values(text: &str) -> String {
 }
 
 /// The sentences of a refusal.
-pub(super) fn sentences(error: &str) -> Vec<&str> {
+fn sentences(error: &str) -> Vec<&str> {
     assert!(
         error.contains("these values do not fit together:"),
         "{error}"
@@ -27,18 +27,50 @@ pub(super) fn sentences(error: &str) -> Vec<&str> {
         .collect()
 }
 
-#[test]
-fn each_contradiction_is_refused_with_its_sentence() {
+/// Each of these is refused with its sentence, laid over its example, and all sentences that this template has are tried.
+pub(super) fn assert_contradictions(template: &str, cases: &[(&str, &str, &str)]) {
     let Some(helms) = Helm::both() else {
         return;
     };
     for helm in &helms {
-        for (example, over, sentence) in CONTRADICTIONS {
+        for (example, over, sentence) in cases {
             let refused = helm.template_with(example, &values(over));
             let error = refused.expect_err(over);
             assert_eq!(sentences(&error), [*sentence], "{over}");
         }
     }
+    let templates = fs::read_to_string(chart_file(template)).expect("the templates");
+    let written = templates.lines().filter(|line| line.starts_with("- `"));
+    assert_eq!(written.count(), cases.len());
+    let mut told: Vec<&str> = cases.iter().map(|(_, _, told)| *told).collect();
+    told.sort_unstable();
+    told.dedup();
+    assert_eq!(told.len(), cases.len());
+}
+
+/// Each of these is refused by the schema, which names what it is about.
+pub(super) fn assert_not_in_the_schema(cases: &[(&str, &str)]) {
+    let Some(helms) = Helm::both() else {
+        return;
+    };
+    for helm in &helms {
+        for (over, named) in cases {
+            let refused = helm.template_with("minimal", &values(over));
+            let error = refused.expect_err(over);
+            assert!(error.contains("schema"), "{over}: {error}");
+            assert!(error.contains(named), "{over}: {error}");
+        }
+    }
+}
+
+#[test]
+fn each_contradiction_is_refused_with_its_sentence() {
+    assert_contradictions("templates/_validate.tpl", CONTRADICTIONS);
+}
+
+#[test]
+fn what_a_value_may_not_be_is_refused_by_the_schema() {
+    assert_not_in_the_schema(NOT_IN_THE_SCHEMA);
 }
 
 #[test]
@@ -50,33 +82,6 @@ fn all_contradictions_are_told_together() {
     let error = helm.template_with("embedded", over).expect_err("a refusal");
     let told = sentences(&error);
     assert_eq!(told.len(), 4, "{told:?}");
-}
-
-#[test]
-fn every_sentence_of_the_chart_is_tried() {
-    let templates = fs::read_to_string(chart_file("templates/_validate.tpl"));
-    let templates = templates.expect("the templates");
-    let written = templates.lines().filter(|line| line.starts_with("- `"));
-    assert_eq!(written.count(), CONTRADICTIONS.len());
-    let mut told: Vec<&str> = CONTRADICTIONS.iter().map(|(_, _, told)| *told).collect();
-    told.sort_unstable();
-    told.dedup();
-    assert_eq!(told.len(), CONTRADICTIONS.len());
-}
-
-#[test]
-fn what_a_value_may_not_be_is_refused_by_the_schema() {
-    let Some(helms) = Helm::both() else {
-        return;
-    };
-    for helm in &helms {
-        for (over, named) in NOT_IN_THE_SCHEMA {
-            let refused = helm.template_with("minimal", &values(over));
-            let error = refused.expect_err(over);
-            assert!(error.contains("schema"), "{over}: {error}");
-            assert!(error.contains(named), "{over}: {error}");
-        }
-    }
 }
 
 #[test]
