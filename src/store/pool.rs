@@ -15,6 +15,8 @@ use crate::domain::database_url::{Backend, DatabaseUrl};
 
 /// How long a request waits for a connection before it is answered that it cannot be carried out now.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection of the pool that is older is not used again: after a failover it may lead to what is now a standby.
+const LIFETIME: Duration = Duration::from_secs(30 * 60);
 /// A connection idle for longer is asked whether it still works before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(5);
 /// How long that may take it.
@@ -60,7 +62,10 @@ pub(super) async fn pool(url: &DatabaseUrl, connections: u32) -> Result<Database
     options
         .test_before_acquire(false)
         .map_sqlx_postgres_before_acquire(|connection, used| {
-            Box::pin(async move { Ok(used.idle_for < TRUSTED_IDLE || answers(connection).await) })
+            Box::pin(async move {
+                let is_trusted = used.idle_for < TRUSTED_IDLE;
+                Ok(used.age < LIFETIME && (is_trusted || answers(connection).await))
+            })
         })
         .map_sqlx_postgres_pool_opts(|pool| {
             pool.after_release(|connection, _| {
@@ -82,6 +87,11 @@ fn options(url: &DatabaseUrl, connections: u32) -> ConnectOptions {
         .max_connections(connections)
         .connect_timeout(ACQUIRE_TIMEOUT)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // With either the driver's pool looks for old connections by itself, as often as it has counted idle ones. The first
+        // look is at its start, and where another thread takes a connection before it is counted, the count is for a moment
+        // one less than none: then the look never ends, and a thread of the server's with it.
+        .idle_timeout(None)
+        .max_lifetime(None)
         // Statements are never logged: their values are names, and their errors are logged once elsewhere.
         .sqlx_logging(false)
         .record_stmt_in_spans(false)
