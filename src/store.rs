@@ -5,6 +5,7 @@
 
 mod connect;
 mod directory;
+mod embedded;
 mod entity;
 mod events;
 mod fault;

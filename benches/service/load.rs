@@ -8,9 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::setpriority_process,
+};
 
-use super::frames::{self, Fields};
+use super::{
+    frames::{self, Fields},
+    outcome::Outcome,
+};
 
 /// Far more than any connection has in flight; a power of two. One call may be answered after a thousand that began later.
 const SLOTS: usize = 2048;
@@ -18,6 +24,8 @@ const SLOTS: usize = 2048;
 const MOST_OPEN: usize = 200;
 /// How long answers may be outstanding after the last call was sent.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How far behind others, by the `nice` of POSIX.
+const NICENESS: i32 = 10;
 /// What the peer may send before it is told that it may send more.
 const WINDOW_STEP: u32 = 1 << 26;
 
@@ -40,71 +48,38 @@ pub(crate) enum Pace {
     Open(f64),
 }
 
-/// What came of it.
-#[derive(Default)]
-pub(crate) struct Outcome {
-    /// Of good answers, in nanoseconds.
-    pub(crate) latencies: Vec<u32>,
-    /// Answers that were not what they must be, or never came.
-    pub(crate) bad: u64,
-    /// When the last call began that had a good answer.
-    pub(crate) last_good: Option<Instant>,
-    pub(crate) elapsed: Duration,
-}
-
-impl Outcome {
-    /// Good answers a second.
-    pub(crate) fn rate(&self) -> f64 {
-        self.latencies.len() as f64 / self.elapsed.as_secs_f64()
-    }
-
-    /// Latencies at these shares of the calls, in microseconds.
-    pub(crate) fn percentiles<const N: usize>(&mut self, shares: [f64; N]) -> [f64; N] {
-        self.latencies.sort_unstable();
-        let last = self.latencies.len().saturating_sub(1) as f64;
-        shares.map(|share| {
-            let place = (last * share).round() as usize;
-            let latency = self.latencies.get(place).copied().unwrap_or_default();
-            f64::from(latency) / 1000.0
-        })
-    }
-
-    /// Panics unless every answer was good: an error is quick, and must never count as speed.
-    pub(crate) fn require_good(self, what: &str) -> Self {
-        let good = self.latencies.len();
-        assert!(
-            self.bad == 0 && good > 0,
-            "{what}: {} bad of {good}",
-            self.bad
-        );
-        self
-    }
-
-    fn add(&mut self, other: Self) {
-        self.latencies.extend(other.latencies);
-        self.bad += other.bad;
-        self.last_good = self.last_good.max(other.last_good);
-        self.elapsed = self.elapsed.max(other.elapsed);
-    }
-}
-
 /// Connections to one server.
-pub(crate) struct Load(Vec<Connection>);
+pub(crate) struct Load {
+    connections: Vec<Connection>,
+    is_behind_others: bool,
+}
 
 impl Load {
     /// So many connections, which show this key.
     pub(crate) fn connect(address: SocketAddr, key: Option<&str>, connections: usize) -> Self {
         let connect = |_| Connection::open(address, key);
-        Self((0..connections).map(connect).collect())
+        Self {
+            connections: (0..connections).map(connect).collect(),
+            is_behind_others: false,
+        }
     }
 
     /// So many connections, of callers that have these keys by turns.
     pub(crate) fn connect_each(address: SocketAddr, keys: &[String], connections: usize) -> Self {
         let keys = keys.iter().cycle().take(connections);
-        Self(
-            keys.map(|key| Connection::open(address, Some(key)))
-                .collect(),
-        )
+        let connect = |key: &String| Connection::open(address, Some(key));
+        Self {
+            connections: keys.map(connect).collect(),
+            is_behind_others: false,
+        }
+    }
+
+    /// The same, whose threads come after all others that want a processor.
+    pub(crate) fn behind_others(self) -> Self {
+        Self {
+            is_behind_others: true,
+            ..self
+        }
     }
 
     /// Calls for this long. Each connection has its own source, by its number.
@@ -130,7 +105,8 @@ impl Load {
         duration: Duration,
         source: impl Fn(usize) -> Source,
     ) -> Vec<Outcome> {
-        let connections = self.0.len();
+        let connections = self.connections.len();
+        let is_behind_others = self.is_behind_others;
         let pace = match pace {
             Pace::Closed(in_flight) => Pace::Closed(in_flight),
             Pace::Open(rate) => Pace::Open(rate / connections as f64),
@@ -139,9 +115,15 @@ impl Load {
             let start = |(i, connection)| {
                 let source: Source = source(i);
                 let connection: &mut Connection = connection;
-                scope.spawn(move || connection.run(method, pace, duration, source))
+                scope.spawn(move || {
+                    if is_behind_others {
+                        // Of this thread alone.
+                        setpriority_process(None, NICENESS).expect("anyone may come later");
+                    }
+                    connection.run(method, pace, duration, source)
+                })
             };
-            let running: Vec<_> = self.0.iter_mut().enumerate().map(start).collect();
+            let running: Vec<_> = self.connections.iter_mut().enumerate().map(start).collect();
             let ended = running.into_iter().map(|run| run.join());
             ended.map(|outcome| outcome.expect("no panic")).collect()
         })

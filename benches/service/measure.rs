@@ -3,7 +3,8 @@
 use std::{cell::RefCell, time::Duration};
 
 use super::{
-    load::{Load, Method, Outcome, Pace, Source},
+    load::{Load, Method, Pace, Source},
+    outcome::Outcome,
     process::Process,
 };
 

@@ -213,10 +213,12 @@ pub enum Error {
         /// How many may watch.
         limit: usize,
     },
-    /// As many calls are running as may.
-    #[error("too many calls at once: at most {limit} run")]
+    /// As many calls are running or waiting as may, or as will be served in time.
+    #[error(
+        "too many calls at once: at most {limit} run or wait, fewer where the database is slow"
+    )]
     Overloaded {
-        /// How many may run.
+        /// How many may.
         limit: usize,
     },
     /// The call took longer than it may.

@@ -11,6 +11,7 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
+use super::embedded;
 use crate::domain::database_url::{Backend, DatabaseUrl};
 
 /// How long a request waits for a connection before it is answered that it cannot be carried out now.
@@ -102,6 +103,15 @@ fn options(url: &DatabaseUrl, connections: u32) -> ConnectOptions {
                 // With WAL, anything less may lose acknowledged commits when the power fails.
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(ACQUIRE_TIMEOUT)
+                .thread_name(embedded::thread_name)
+        })
+        .map_sqlx_sqlite_pool_opts(|pool| {
+            pool.after_connect(|_, _| {
+                Box::pin(async {
+                    embedded::yield_processors();
+                    Ok(())
+                })
+            })
         });
     options
 }

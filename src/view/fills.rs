@@ -20,14 +20,14 @@ use super::{
     guard::ReadAt,
     key::{BuildKeyHasher, Key},
     memory::{Admission, Era, Gathered, Memory},
-    places::{Asker, Places},
+    places::{Asker, Place, Places},
     rekeys::Rekeys,
 };
 use crate::{
     domain::{
         decide::Presented,
         error::Error,
-        ids::RevisionName,
+        ids::{CallerName, RevisionName},
         pepper::{Digest, Rekey},
         time::Clock,
     },
@@ -178,7 +178,7 @@ impl Fills {
             sought,
             ref digests,
             active_pepper,
-            asker: Asker { caller, began },
+            asker,
         } = *wanted;
         let mut flights = lock(&self.flights);
         if let Some(flight) = flights.get(&sought) {
@@ -188,11 +188,11 @@ impl Fills {
         if self.memory.gather(&sought.key).is_some() {
             return Ok(None);
         }
-        let place = self.places.place(caller)?;
+        let place = self.places.place(asker.caller)?;
         let (land, flight) = watch::channel(None);
         flights.insert(sought, flight.clone());
         drop(flights);
-        let (fills, caller) = (Arc::clone(self), caller.clone());
+        let (fills, caller, began) = (Arc::clone(self), asker.caller.clone(), asker.began);
         let digests = digests.clone();
         let active_pepper = active_pepper.to_owned();
         // A task of its own: who asked first may give up, and the others still wait.
@@ -201,7 +201,7 @@ impl Fills {
                 caller: &caller,
                 began,
             };
-            let outcome = fills.read(&digests, asker).await;
+            let outcome = fills.read(&digests, &place, asker).await;
             if let Ok(fill) = &outcome {
                 fills.notice_pepper(&fill.presentation, &digests, active_pepper);
                 // While it can still be joined: who comes later finds it in memory.
@@ -243,9 +243,13 @@ impl Fills {
         }
     }
 
-    async fn read(&self, digests: &[Digest], asker: Asker<'_>) -> Outcome {
-        let _turn = self.places.turn(asker).await?;
-        let caller = asker.caller;
+    async fn read(&self, digests: &[Digest], place: &Place, asker: Asker<'_>) -> Outcome {
+        let _turn = self.places.turn(place, asker).await?;
+        // Large, and for those that wait in vain never needed.
+        Box::pin(self.read_now(digests, asker.caller)).await
+    }
+
+    async fn read_now(&self, digests: &[Digest], caller: &CallerName) -> Outcome {
         let epoch = self.memory.epoch();
         let mut line = self.line();
         // Before the statement: nothing that happens later can be in its answer unseen.
@@ -286,8 +290,8 @@ impl Fills {
 
     /// Whether a change with this name is in the database. One that is not counts as an unknown secret does.
     pub(super) async fn knows(&self, name: RevisionName, asker: Asker<'_>) -> Result<bool, Error> {
-        let _place = self.places.place(asker.caller)?;
-        let _turn = self.places.turn(asker).await?;
+        let place = self.places.place(asker.caller)?;
+        let _turn = self.places.turn(&place, asker).await?;
         let mut line = self.line();
         let answer = line.knows(name, self.patience).await;
         self.put_back(line).await;

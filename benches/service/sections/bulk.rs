@@ -5,8 +5,9 @@ use std::time::Duration;
 use crate::{
     Bench,
     database::Database,
-    load::{Load, Outcome, Pace},
+    load::{Load, Pace},
     measure::{CONNECTIONS, latencies, median},
+    outcome::Outcome,
     process::{KEY, Process},
     report::Goal,
     requests::{self, AUTHORIZE, AUTHORIZE_ANYHOW, REVOKE_ALL},

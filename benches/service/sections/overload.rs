@@ -2,7 +2,8 @@
 //! and how the rest is refused.
 //!
 //! Three states take turns, each beside the same warm calls at a fixed rate: nothing else, as much work as is done in a
-//! closed loop, and ten times that in an open one.
+//! closed loop, and ten times that in an open one. The server has half of the processors; the load and PostgreSQL, which
+//! would be elsewhere, have the others, where the warm calls go before the rest of the load.
 
 use std::{
     collections::BTreeMap,
@@ -17,9 +18,12 @@ use std::{
 use crate::{
     Bench,
     database::Database,
-    load::{Load, Outcome, Pace},
+    load::{Load, Pace},
     measure::{CONNECTIONS, median},
+    outcome::Outcome,
+    postgres::Postgres,
     process::{CALLERS, KEY, Process, key_of},
+    processors::{self, Half},
     proxy,
     report::Goal,
     requests::{self, AUTHORIZE, ISSUE},
@@ -40,18 +44,27 @@ const COLD_IN_FLIGHT: usize = 4;
 const ISSUES_IN_FLIGHT: usize = 2;
 
 pub(crate) fn run(bench: &mut Bench) {
+    processors::on(Half::Others, || run_beside(bench));
+}
+
+fn run_beside(bench: &mut Bench) {
     let stored = bench.pick(120_000, 400_000);
     let sqlite = Database::sqlite(bench, stored, 0);
     let cold = Pace::Open(SQLITE_COLD);
     each(bench, ("SQLite", &sqlite.url, cold), stored);
-    if let Some(port) = bench.postgres(SECTION) {
-        let database = Database::postgres(bench, port, stored);
-        let far = proxy::delay(port, EACH_WAY);
-        let url = database
-            .url
-            .replace(&format!(":{port}/"), &format!(":{far}/"));
-        let cold = Pace::Closed(COLD_IN_FLIGHT);
-        each(bench, ("Postgres", &url, cold), stored);
+    // One of its own, which is where it was started.
+    match Postgres::start() {
+        Err(why) => bench.report.skipped(SECTION, &format!("PostgreSQL: {why}")),
+        Ok(postgres) => {
+            let port = postgres.port;
+            let database = Database::postgres(bench, port, stored);
+            let far = proxy::delay(port, EACH_WAY);
+            let url = database
+                .url
+                .replace(&format!(":{port}/"), &format!(":{far}/"));
+            let cold = Pace::Closed(COLD_IN_FLIGHT);
+            each(bench, ("Postgres", &url, cold), stored);
+        }
     }
 }
 
@@ -59,9 +72,11 @@ fn each(bench: &mut Bench, (name, url, cold): (&str, &str, Pace), stored: u64) {
     // Names of issued tokens are never used again.
     let issued = Arc::new(AtomicU64::new(0));
     for callers in [1, CALLERS] {
-        let process = Process::serve(url);
+        let process = processors::on(Half::Server, || Process::serve(url));
         let keys: Vec<String> = (0..callers).map(key_of).collect();
-        let connect = |keys: &[String]| Load::connect_each(process.address, keys, CONNECTIONS);
+        let connect = |keys: &[String]| {
+            Load::connect_each(process.address, keys, CONNECTIONS).behind_others()
+        };
         let mut trial = Trial {
             warm: Load::connect(process.address, Some(KEY), CONNECTIONS),
             cold: connect(&keys),

@@ -12,8 +12,9 @@ use super::storm::{keyed, revoke};
 use crate::{
     Bench,
     database::Database,
-    load::{Load, Outcome, Pace},
+    load::{Load, Pace},
     measure::CONNECTIONS,
+    outcome::Outcome,
     process::{KEY, Process},
     report::Goal,
     requests::{self, AUTHORIZE},

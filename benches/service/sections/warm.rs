@@ -6,8 +6,9 @@ use std::cell::RefCell;
 use crate::{
     Bench,
     database::Database,
-    load::{Load, Outcome, Pace},
+    load::{Load, Pace},
     measure::{CONNECTIONS, IN_FLIGHT, Side, alternate, latencies, median},
+    outcome::Outcome,
     process::{KEY, Process},
     report::Goal,
     requests::{self, AUTHORIZE, BATCH, HEALTH},
