@@ -24,7 +24,7 @@ use crate::domain::{
 pub(super) const READERS: u32 = 5;
 /// Of mutations: a pool of their own, so that nobody who reads waits behind those that wait for locks. An embedded database
 /// has one writer at a time.
-const POSTGRES_WRITERS: u32 = 6;
+const POSTGRES_WRITERS: u32 = 10;
 const SQLITE_WRITERS: u32 = 1;
 /// The key of the advisory lock under which migrations run: `csn_migr` in ASCII.
 const MIGRATION_LOCK: i64 = 0x6373_6e5f_6d69_6772;

@@ -6,8 +6,8 @@ use std::{
 };
 
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseTransaction, DbBackend, IsolationLevel,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    ConnectionTrait, DatabaseTransaction, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
 };
 use tracing::{Instrument, Span, info_span};
 
@@ -22,11 +22,14 @@ use crate::domain::{
 /// How often a transaction that lost to another is run before its caller is told to try again.
 const ATTEMPTS: u32 = 5;
 
-/// So that a replica that is paused or cut off while it holds locks cannot hold up the others for long.
-const POSTGRES_LIMITS: &str = "SELECT \
-    set_config('idle_in_transaction_session_timeout', '2000', true), \
-    set_config('lock_timeout', '2000', true), \
-    set_config('statement_timeout', '5000', true)";
+/// What a transaction on Postgres begins with, in one round trip. Stricter levels of isolation abort whoever waited for the
+/// counter; the locks taken here make them needless. The limits are so that a replica that is paused or cut off while it
+/// holds locks cannot hold up the others for long.
+const BEGIN_POSTGRES: &str = "\
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE; \
+    SET LOCAL idle_in_transaction_session_timeout = 2000; \
+    SET LOCAL lock_timeout = 2000; \
+    SET LOCAL statement_timeout = 5000";
 
 /// A change, as a value: it may be run more than once, and only the last run counts.
 ///
@@ -186,24 +189,16 @@ impl Store {
 
     #[tracing::instrument(skip_all, name = "store.begin")]
     pub(super) async fn begin(&self) -> Result<DatabaseTransaction, Abort> {
-        let options = match self.backend {
-            // A deferred transaction that reads first is refused when another has written meanwhile.
-            Backend::Sqlite => TransactionOptions {
-                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-                ..TransactionOptions::default()
-            },
-            // Stricter levels abort whoever waited for the counter; the locks taken here make them needless.
-            Backend::Postgres => TransactionOptions {
-                isolation_level: Some(IsolationLevel::ReadCommitted),
-                access_mode: Some(AccessMode::ReadWrite),
-                ..TransactionOptions::default()
-            },
-        };
-        let tx = self.write.begin_with_options(options).await?;
         if self.backend == Backend::Postgres {
-            let limits = Statement::from_string(DbBackend::Postgres, POSTGRES_LIMITS);
-            tx.query_one_raw(limits).await?;
+            let tx = self.write.begin().await?;
+            tx.execute_unprepared(BEGIN_POSTGRES).await?;
+            return Ok(tx);
         }
-        Ok(tx)
+        let options = TransactionOptions {
+            // A deferred transaction that reads first is refused when another has written meanwhile.
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        Ok(self.write.begin_with_options(options).await?)
     }
 }
