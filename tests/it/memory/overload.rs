@@ -32,7 +32,7 @@ const ISSUES: usize = 250;
 const MEMBERS: usize = 20;
 const CALLS_PER_CONNECTION: usize = 200;
 /// What README tells operators that a server has, of connections to Postgres.
-const MAX_CONNECTIONS: i64 = 20;
+const MAX_CONNECTIONS: i64 = 24;
 
 /// How many of a burst were carried out, and how many refused.
 #[derive(Debug, Default)]
