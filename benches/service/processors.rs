@@ -1,5 +1,7 @@
 //! Halves of the machine's processors, for what shall not take each other's time.
 
+use std::sync::OnceLock;
+
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Whose half.
@@ -15,9 +17,9 @@ pub(crate) enum Half {
 pub(crate) fn on<T>(half: Half, run: impl FnOnce() -> T) -> T {
     let before = sched_getaffinity(None).expect("the system tells");
     let all = first_set();
-    let chosen = match half {
-        Half::Server => &all[..all.len().div_ceil(2)],
-        Half::Others => &all[all.len() / 2..],
+    let chosen = match (half, all.split_at(all.len() / 2)) {
+        (_, ([], only)) | (Half::Others, (_, only)) => only,
+        (Half::Server, (first, _)) => first,
     };
     let mut set = CpuSet::new();
     chosen.iter().for_each(|processor| set.set(*processor));
@@ -27,13 +29,11 @@ pub(crate) fn on<T>(half: Half, run: impl FnOnce() -> T) -> T {
     outcome
 }
 
-/// The numbers of those that this process had when it started: its first thread's never change.
-fn first_set() -> Vec<usize> {
-    static FIRST: std::sync::OnceLock<Vec<usize>> = std::sync::OnceLock::new();
-    FIRST
-        .get_or_init(|| {
-            let set = sched_getaffinity(None).expect("the system tells");
-            (0..CpuSet::MAX_CPU).filter(|i| set.is_set(*i)).collect()
-        })
-        .clone()
+/// The numbers of those that there were before any half was taken.
+fn first_set() -> &'static [usize] {
+    static FIRST: OnceLock<Vec<usize>> = OnceLock::new();
+    FIRST.get_or_init(|| {
+        let set = sched_getaffinity(None).expect("the system tells");
+        (0..CpuSet::MAX_CPU).filter(|i| set.is_set(*i)).collect()
+    })
 }

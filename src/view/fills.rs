@@ -27,7 +27,7 @@ use crate::{
     domain::{
         decide::Presented,
         error::Error,
-        ids::{CallerName, RevisionName},
+        ids::RevisionName,
         pepper::{Digest, Rekey},
         time::Clock,
     },
@@ -188,20 +188,16 @@ impl Fills {
         if self.memory.gather(&sought.key).is_some() {
             return Ok(None);
         }
-        let place = self.places.place(asker.caller)?;
+        let place = self.places.place(asker)?;
         let (land, flight) = watch::channel(None);
         flights.insert(sought, flight.clone());
         drop(flights);
-        let (fills, caller, began) = (Arc::clone(self), asker.caller.clone(), asker.began);
+        let fills = Arc::clone(self);
         let digests = digests.clone();
         let active_pepper = active_pepper.to_owned();
         // A task of its own: who asked first may give up, and the others still wait.
         let fly = async move {
-            let asker = Asker {
-                caller: &caller,
-                began,
-            };
-            let outcome = fills.read(&digests, &place, asker).await;
+            let outcome = fills.read(&digests, &place).await;
             if let Ok(fill) = &outcome {
                 fills.notice_pepper(&fill.presentation, &digests, active_pepper);
                 // While it can still be joined: who comes later finds it in memory.
@@ -243,13 +239,13 @@ impl Fills {
         }
     }
 
-    async fn read(&self, digests: &[Digest], place: &Place, asker: Asker<'_>) -> Outcome {
-        let _turn = self.places.turn(place, asker).await?;
+    async fn read(&self, digests: &[Digest], place: &Place) -> Outcome {
+        let _turn = self.places.turn(place).await?;
         // Large, and for those that wait in vain never needed.
-        Box::pin(self.read_now(digests, asker.caller)).await
+        Box::pin(self.read_now(digests, place)).await
     }
 
-    async fn read_now(&self, digests: &[Digest], caller: &CallerName) -> Outcome {
+    async fn read_now(&self, digests: &[Digest], place: &Place) -> Outcome {
         let epoch = self.memory.epoch();
         let mut line = self.line();
         // Before the statement: nothing that happens later can be in its answer unseen.
@@ -266,7 +262,7 @@ impl Fills {
             Presented::Known(_) => self.counters.fills_known.count(),
             Presented::Unknown | Presented::Malformed => {
                 self.counters.fills_unknown.count();
-                self.places.charge(caller);
+                self.places.charge(place);
             }
         }
         let head = presentation.revision;
@@ -290,14 +286,14 @@ impl Fills {
 
     /// Whether a change with this name is in the database. One that is not counts as an unknown secret does.
     pub(super) async fn knows(&self, name: RevisionName, asker: Asker<'_>) -> Result<bool, Error> {
-        let place = self.places.place(asker.caller)?;
-        let _turn = self.places.turn(&place, asker).await?;
+        let place = self.places.place(asker)?;
+        let _turn = self.places.turn(&place).await?;
         let mut line = self.line();
         let answer = line.knows(name, self.patience).await;
         self.put_back(line).await;
         let is_known = answer.map_err(Error::from)?;
         if !is_known {
-            self.places.charge(asker.caller);
+            self.places.charge(&place);
         }
         Ok(is_known)
     }

@@ -36,6 +36,7 @@ pub(super) struct Asker<'a> {
 
 /// What one caller may take of what all have.
 struct Share {
+    caller: CallerName,
     /// Its lookups that run or wait.
     flights: AtomicUsize,
     /// To queue for a connection. As many as could all run at once, so that nobody else's turn is far behind them.
@@ -49,7 +50,10 @@ pub(super) struct Place {
     share: Arc<Share>,
     /// How many were there before it.
     ahead: usize,
+    /// Since when it waits: later than its call began, where the call did other things before.
     asked: Instant,
+    /// How long it waits for its turn.
+    deadline: Instant,
 }
 
 /// A connection may be used for as long as this is held.
@@ -95,22 +99,28 @@ impl Places {
 
     /// Whether there is time left to wait for a turn.
     pub(super) fn has_time(&self, asker: Asker<'_>) -> bool {
-        Instant::now() < asker.began + self.patience
+        Instant::now() < self.deadline(asker)
     }
 
-    /// Counts what a caller asked for and nobody knows.
-    pub(super) fn charge(&self, caller: &CallerName) {
-        self.unknown.admit(caller.clone(), self.clock.now()).ok();
+    fn deadline(&self, asker: Asker<'_>) -> Instant {
+        asker.began + self.patience
+    }
+
+    /// Counts what a lookup found nobody to know, to its caller.
+    pub(super) fn charge(&self, place: &Place) {
+        let caller = place.share.caller.clone();
+        self.unknown.admit(caller, self.clock.now()).ok();
     }
 
     /// One of those that a caller may have look up things or wait for it. There is none for who would wait in vain.
-    pub(super) fn place(&self, caller: &CallerName) -> Result<Place, Error> {
-        let share = self.share(caller);
+    pub(super) fn place(&self, asker: Asker<'_>) -> Result<Place, Error> {
+        let share = self.share(asker.caller);
         let ahead = share.flights.fetch_add(1, Ordering::Relaxed);
         let place = Place {
             share,
             ahead,
             asked: Instant::now(),
+            deadline: self.deadline(asker),
         };
         match ahead >= place.share.limit.load(Ordering::Relaxed) {
             true => Err(self.overloaded()),
@@ -119,16 +129,12 @@ impl Places {
     }
 
     /// Waits for a connection.
-    pub(super) async fn turn<'a>(
-        &'a self,
-        place: &'a Place,
-        asker: Asker<'_>,
-    ) -> Result<Turn<'a>, Error> {
-        let Asker { caller, began } = asker;
+    pub(super) async fn turn<'a>(&'a self, place: &'a Place) -> Result<Turn<'a>, Error> {
+        let share = &place.share;
         let turn = async {
-            let own = place.share.turns.acquire().await.ok()?;
+            let own = share.turns.acquire().await.ok()?;
             // Now, that the outcomes of its turns before are known.
-            let lane = match self.unknown.is_spent(caller, self.clock.now()) {
+            let lane = match self.unknown.is_spent(&share.caller, self.clock.now()) {
                 true => &self.slow_lane,
                 false => &self.lane,
             };
@@ -137,17 +143,22 @@ impl Places {
                 _lane: lane.acquire().await.ok()?,
             })
         };
-        let turn = timeout_at(began + self.patience, turn).await;
-        // Who came late says nothing of how long the wait is.
+        let turn = timeout_at(place.deadline, turn).await;
         let has_waited_long = place.asked.elapsed() >= self.patience / 2;
-        match (&turn, has_waited_long) {
-            (Ok(_), false) => place.share.admit_more(),
-            (Err(_), true) => place.share.admit_no_more_than(place.ahead),
-            _ => {}
-        }
         match turn {
-            Ok(turn) => turn.ok_or(Error::Unavailable),
-            Err(_) => Err(self.overloaded()),
+            Ok(turn) => {
+                if !has_waited_long {
+                    share.admit_more();
+                }
+                turn.ok_or(Error::Unavailable)
+            }
+            Err(_) => {
+                // Who had little time left says nothing of how long the wait is.
+                if has_waited_long {
+                    share.admit_no_more_than(place.ahead);
+                }
+                Err(self.overloaded())
+            }
         }
     }
 
@@ -158,6 +169,7 @@ impl Places {
         }
         let share = shares.entry(caller.clone()).or_insert_with(|| {
             Arc::new(Share {
+                caller: caller.clone(),
                 flights: AtomicUsize::new(0),
                 turns: Semaphore::new(self.connections - 1),
                 limit: AtomicUsize::new(MAX_FLIGHTS),
@@ -200,27 +212,30 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_millis(20);
 
+    fn asker(caller: &CallerName) -> Asker<'_> {
+        Asker {
+            caller,
+            began: Instant::now(),
+        }
+    }
+
     #[tokio::test]
     async fn who_would_wait_in_vain_is_refused_at_once() -> Result<(), Problem> {
         let [one, other] = [CallerName::parse("one")?, CallerName::parse("other")?];
         let places = Places::new(3, PATIENCE, Clock::system(), Arc::default());
-        let ask = || places.place(&one).ok();
-        let asker = |caller| Asker {
-            caller,
-            began: Instant::now(),
-        };
+        let ask = || places.place(asker(&one)).ok();
         let running = [ask(), ask()];
         let mut turns = Vec::new();
         for place in running.iter().flatten() {
-            turns.push(places.turn(place, asker(&one)).await.ok());
+            turns.push(places.turn(place).await.ok());
         }
         assert!(turns.len() == 2 && turns.iter().all(Option::is_some));
         let waiting: Vec<_> = (0..LEAST_FLIGHTS).map(|_| ask()).collect();
         for place in waiting.iter().chain([&ask()]).flatten() {
-            assert!(places.turn(place, asker(&one)).await.is_err());
+            assert!(places.turn(place).await.is_err());
         }
         assert!(ask().is_none(), "as many wait as did in vain");
-        assert!(places.place(&other).is_ok(), "it is not its queue");
+        assert!(places.place(asker(&other)).is_ok(), "it is not its queue");
         drop(turns);
         drop((running, waiting));
         let few: Vec<_> = (0..=LEAST_FLIGHTS).map(|_| ask()).collect();
@@ -228,7 +243,7 @@ mod tests {
         drop(few);
         for _ in 0..100 {
             let is_done = match ask() {
-                Some(place) => places.turn(&place, asker(&one)).await.is_ok(),
+                Some(place) => places.turn(&place).await.is_ok(),
                 None => false,
             };
             assert!(is_done);
@@ -242,7 +257,7 @@ mod tests {
     async fn a_caller_has_so_many_lookups_and_no_more() -> Result<(), Problem> {
         let caller = CallerName::parse("one")?;
         let places = Places::new(3, PATIENCE, Clock::system(), Arc::default());
-        let ask = || places.place(&caller).ok();
+        let ask = || places.place(asker(&caller)).ok();
         let mut held: Vec<Option<Place>> = (0..=MAX_FLIGHTS).map(|_| ask()).collect();
         assert_eq!(held.iter().flatten().count(), MAX_FLIGHTS);
         held.truncate(1);
