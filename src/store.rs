@@ -36,7 +36,7 @@ pub use mutate::{Change, Done, Mutation};
 pub use requests::PastRequest;
 pub use retention::{Dropped, Position};
 pub use sea_orm::ConnectionTrait as Connection;
-pub use tokens::{DueToken, NewToken, Presentation, TokenFilter};
+pub use tokens::{DueToken, NewToken, Presentation, Room, TokenFilter};
 pub use vitals::{PoolVitals, Vitals};
 
 use std::sync::{

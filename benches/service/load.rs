@@ -8,14 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    process::setpriority_process,
-};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
     frames::{self, Fields},
     outcome::Outcome,
+    processors::yield_to_others,
 };
 
 /// Far more than any connection has in flight; a power of two. One call may be answered after a thousand that began later.
@@ -24,8 +22,6 @@ const SLOTS: usize = 2048;
 const MOST_OPEN: usize = 200;
 /// How long answers may be outstanding after the last call was sent.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How far behind others, by the `nice` of POSIX.
-const NICENESS: i32 = 10;
 /// What the peer may send before it is told that it may send more.
 const WINDOW_STEP: u32 = 1 << 26;
 
@@ -117,8 +113,7 @@ impl Load {
                 let connection: &mut Connection = connection;
                 scope.spawn(move || {
                     if is_behind_others {
-                        // Of this thread alone.
-                        setpriority_process(None, NICENESS).expect("anyone may come later");
+                        yield_to_others();
                     }
                     connection.run(method, pace, duration, source)
                 })

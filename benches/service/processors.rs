@@ -1,8 +1,14 @@
-//! Halves of the machine's processors, for what shall not take each other's time.
+//! Halves of the machine's processors, for what shall not take each other's time, and who comes first on one.
 
-use std::sync::OnceLock;
+use std::{sync::OnceLock, thread};
 
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::{
+    process::setpriority_process,
+    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+};
+
+/// How far behind others, by the `nice` of POSIX.
+const NICENESS: i32 = 10;
 
 /// Whose half.
 #[derive(Clone, Copy)]
@@ -27,6 +33,20 @@ pub(crate) fn on<T>(half: Half, run: impl FnOnce() -> T) -> T {
     let outcome = run();
     sched_setaffinity(None, &before).expect("they are there");
     outcome
+}
+
+/// Has this thread, and all that it starts from now on, come after all others that want a processor.
+pub(crate) fn yield_to_others() {
+    setpriority_process(None, NICENESS).expect("anyone may come later");
+}
+
+/// Runs this, and has all that it starts run, behind all others.
+pub(crate) fn behind_others<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+    let yielding = || {
+        yield_to_others();
+        run()
+    };
+    thread::scope(|scope| scope.spawn(yielding).join().expect("no panic"))
 }
 
 /// The numbers of those that there were before any half was taken.

@@ -2,20 +2,21 @@
 
 mod notices;
 mod revoke;
+mod room;
 mod rotate;
 mod select;
 
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, ExprTrait, FromQueryResult,
-    IntoActiveModel, Order, PaginatorTrait, QueryFilter, QueryResult, QuerySelect,
+    ConnectionTrait, DbBackend, DbErr, EntityTrait, ExprTrait, FromQueryResult, IntoActiveModel,
+    Order, QueryResult, QuerySelect,
     sea_query::{Cond, Expr, Func, JoinType, LockType, Query, SelectStatement},
 };
 
-pub use self::notices::DueToken;
 use self::select::{
     bearer, ends_before, is_digest, is_ended_by, is_in, is_unended, is_unused_since, join_bearer,
     record, select_columns, select_presented, select_records,
 };
+pub use self::{notices::DueToken, room::Room};
 use super::{
     Session, Tx,
     connect::READERS,
@@ -24,7 +25,6 @@ use super::{
 };
 use crate::domain::{
     decide::Presented,
-    directory::{Member, Workspace},
     error::Error,
     ids::{MemberId, Revision, TokenId, WorkspaceId},
     name::Name,
@@ -276,55 +276,6 @@ impl Tx {
         row.map(TryInto::try_into).transpose()
     }
 
-    /// How many live tokens a locked member has. A statement of its own: taken with the lock it would count what was there
-    /// before the wait.
-    #[tracing::instrument(skip_all, name = "store.count_live_tokens")]
-    pub async fn count_live_tokens(
-        &self,
-        workspace: &Workspace,
-        member: &Member,
-    ) -> Result<u64, Abort> {
-        let count = token::Entity::find()
-            .filter(of_generation(workspace, member))
-            .filter(token::Column::RevokedAt.is_null())
-            // One that was rotated has left its place to its successor.
-            .filter(token::Column::SuccessorId.is_null())
-            .filter(
-                Cond::any()
-                    .add(token::Column::ExpiresAt.is_null())
-                    .add(token::Column::ExpiresAt.gt(self.now.0)),
-            )
-            .count(&self.db)
-            .await?;
-        Ok(count)
-    }
-
-    /// Lets go of the name where its holder has expired. True: the name is free now.
-    #[tracing::instrument(skip_all, name = "store.release_name")]
-    pub async fn release_name(
-        &self,
-        workspace: &Workspace,
-        member: &Member,
-        name: &Name,
-    ) -> Result<bool, Abort> {
-        let holders = Cond::all()
-            .add(of_generation(workspace, member))
-            .add(token::Column::NameKey.eq(name.key()))
-            .add(token::Column::RevokedAt.is_null())
-            .add(token::Column::NameReleased.eq(false));
-        token::Entity::update_many()
-            .col_expr(token::Column::NameReleased, Expr::value(true))
-            .filter(holders.clone())
-            .filter(token::Column::ExpiresAt.lte(self.now.0))
-            .exec(&self.db)
-            .await?;
-        let left = token::Entity::find()
-            .filter(holders)
-            .count(&self.db)
-            .await?;
-        Ok(left == 0)
-    }
-
     /// Writes a new token.
     #[tracing::instrument(skip_all, name = "store.insert_token")]
     pub async fn insert_token(&self, new: NewToken<'_>) -> Result<(), Abort> {
@@ -382,13 +333,4 @@ fn is_none_of(column: (&'static str, token::Column), values: &[&str]) -> Cond {
         Cond::any().add(column().lt(*first)).add(column().gt(*last)),
         Cond::add,
     )
-}
-
-/// The tokens of a member that no raised generation has ended.
-fn of_generation(workspace: &Workspace, member: &Member) -> Cond {
-    Cond::all()
-        .add(token::Column::WorkspaceId.eq(member.workspace_id.as_str()))
-        .add(token::Column::MemberId.eq(member.member_id.as_str()))
-        .add(token::Column::WorkspaceGeneration.eq(workspace.generation))
-        .add(token::Column::MemberGeneration.eq(member.generation))
 }

@@ -3,7 +3,7 @@
 //!
 //! Three states take turns, each beside the same warm calls at a fixed rate: nothing else, as much work as is done in a
 //! closed loop, and ten times that in an open one. The server has half of the processors; the load and PostgreSQL, which
-//! would be elsewhere, have the others, where the warm calls go before the rest of the load.
+//! would be elsewhere, have the others, where the warm calls go before all the rest.
 
 use std::{
     collections::BTreeMap,
@@ -53,12 +53,11 @@ fn run_beside(bench: &mut Bench) {
     let cold = Pace::Open(SQLITE_COLD);
     each(bench, ("SQLite", &sqlite.url, cold), stored);
     // One of its own, which is where it was started.
-    match Postgres::start() {
+    match processors::behind_others(start_far) {
         Err(why) => bench.report.skipped(SECTION, &format!("PostgreSQL: {why}")),
-        Ok(postgres) => {
+        Ok((postgres, far)) => {
             let port = postgres.port;
             let database = Database::postgres(bench, port, stored);
-            let far = proxy::delay(port, EACH_WAY);
             let url = database
                 .url
                 .replace(&format!(":{port}/"), &format!(":{far}/"));
@@ -66,6 +65,13 @@ fn run_beside(bench: &mut Bench) {
             each(bench, ("Postgres", &url, cold), stored);
         }
     }
+}
+
+/// PostgreSQL, and the port at which it is far.
+fn start_far() -> Result<(Postgres, u16), String> {
+    let postgres = Postgres::start()?;
+    let far = proxy::delay(postgres.port, EACH_WAY);
+    Ok((postgres, far))
 }
 
 fn each(bench: &mut Bench, (name, url, cold): (&str, &str, Pace), stored: u64) {

@@ -197,14 +197,15 @@ impl Mutation for Issue {
         let (workspace, member) = self.admit(&authority, workspace, member)?;
         let policy = &workspace.token_policy;
         let expires_at = admit_expiry(policy, *expiry, tx.now())?;
-        if !tx.release_name(&workspace, &member, name).await? {
+        let room = tx.make_room(&workspace, &member, name).await?;
+        if !room.is_name_free {
             return Err(Error::TokenNameTaken {
                 name: name.as_str().to_owned(),
             }
             .into());
         }
         let limit = policy.live_tokens();
-        if tx.count_live_tokens(&workspace, &member).await? >= limit {
+        if room.live_tokens >= limit {
             return Err(Error::TokenLimitReached { limit }.into());
         }
         let token = self.token(&workspace, &member, tx.now(), expires_at);
