@@ -61,7 +61,7 @@ pub fn progress(record: &TokenRecord, before: i32, now: Timestamp) -> Option<Pro
         return None;
     }
     let last = usize::try_from(behind - 1).ok()?;
-    let name = token.name.clone();
+    let name = token.name.to_string();
     let told = match *DAYS_AHEAD.get(last)? {
         0 => Some(Details::TokenExpired {
             name,
@@ -69,7 +69,7 @@ pub fn progress(record: &TokenRecord, before: i32, now: Timestamp) -> Option<Pro
         }),
         days => {
             let is_ahead = behind > due_by(expires_at, token.created_at);
-            let is_live = record.state == TokenState::Active && token.rotated.is_none();
+            let is_live = record.state == TokenState::Active && token.rotated().is_none();
             (is_ahead && is_live).then_some(Details::TokenExpiring {
                 name,
                 expires_at: expires_at.0,

@@ -40,9 +40,28 @@ impl SecretText {
         &self.0
     }
 
-    /// The last four characters, which may be stored and shown.
-    pub fn hint(&self) -> &str {
-        &self.0[self.0.len() - HINT_LENGTH..]
+    /// What may be stored and shown of it.
+    pub fn hint(&self) -> Hint {
+        let mut hint = [0; HINT_LENGTH];
+        hint.copy_from_slice(&self.0.as_bytes()[self.0.len() - HINT_LENGTH..]);
+        Hint(hint)
+    }
+}
+
+/// The last four characters of a token's printed form, by which its holder may know it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hint([u8; HINT_LENGTH]);
+
+impl Hint {
+    /// Takes four characters of ASCII.
+    pub fn parse(text: &str) -> Option<Self> {
+        let hint = text.as_bytes().try_into().ok()?;
+        text.is_ascii().then_some(Self(hint))
+    }
+
+    /// The characters.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 

@@ -27,8 +27,8 @@ pub(super) fn token(record: &TokenRecord) -> pb::Token {
         token_id: token.token_id.as_str().to_owned(),
         workspace_id: token.member.workspace_id.as_str().to_owned(),
         member_id: token.member.member_id.as_str().to_owned(),
-        name: token.name.clone(),
-        hint: token.hint.clone(),
+        name: token.name.to_string(),
+        hint: token.hint.as_str().to_owned(),
         state: match record.state {
             TokenState::Active => pb::TokenState::Active,
             TokenState::Expired => pb::TokenState::Expired,
@@ -43,8 +43,7 @@ pub(super) fn token(record: &TokenRecord) -> pb::Token {
         scopes: texts(token.scopes()),
         allowed_cidrs: texts(token.allowed_cidrs()),
         predecessor_id: token
-            .predecessor_id
-            .as_ref()
+            .predecessor_id()
             .map_or_else(String::new, ToString::to_string),
         last_used_at: record.last_used_at.map(timestamp),
     }
@@ -184,7 +183,7 @@ fn principal(bearer: &Bearer) -> pb::Principal {
         member_id: token.member.member_id.as_str().to_owned(),
         role: bearer.member.role.as_str().to_owned(),
         token_id: token.token_id.as_str().to_owned(),
-        token_name: token.name.clone(),
+        token_name: token.name.to_string(),
         expires_at: token.expires_at.map(timestamp),
         scopes: texts(token.scopes()),
     }

@@ -286,13 +286,13 @@ impl Tx {
             member_id: token.member.member_id.to_string(),
             workspace_generation: token.workspace_generation,
             member_generation: token.member_generation,
-            name: token.name.clone(),
+            name: token.name.to_string(),
             name_key: new.name.key().to_owned(),
             name_released: false,
-            hint: token.hint.clone(),
+            hint: token.hint.as_str().to_owned(),
             digest: new.digest.0.to_vec(),
             pepper_id: new.pepper_id.to_owned(),
-            rules_version: match token.limits {
+            rules_version: match token.limits() {
                 None => PLAIN_RULES,
                 Some(_) => LIMITED_RULES,
             },
@@ -304,7 +304,7 @@ impl Tx {
             revoke_reason: None,
             scopes: token::list_column(token.scopes()),
             allowed_cidrs: token::list_column(token.allowed_cidrs()),
-            predecessor_id: token.predecessor_id.as_ref().map(ToString::to_string),
+            predecessor_id: token.predecessor_id().map(ToString::to_string),
             successor_id: None,
             reused_at: None,
             notified: token

@@ -50,6 +50,9 @@ enum Whose {
     Anothers,
 }
 
+/// There is no place for it.
+struct Full;
+
 /// Whose lookup it is, and of what.
 pub(super) struct Wanted<'a> {
     pub(super) sought: Sought,
@@ -152,13 +155,13 @@ impl Fills {
         wanted: Wanted<'_>,
     ) -> Result<Option<Gathered>, Error> {
         let sought = wanted.sought;
-        let Some((flight, whose)) = self.flight(&wanted)? else {
+        let Some((flight, whose)) = self.begin(&wanted).await? else {
             return Ok(None);
         };
         let mut outcome = landed(flight).await;
         // It set off before, and may have been short of time, or of places, that this one has.
         if outcome.is_err() && whose == Whose::Anothers && self.places.has_time(wanted.asker) {
-            let Some((flight, _)) = self.flight(&wanted)? else {
+            let Some((flight, _)) = self.begin(&wanted).await? else {
                 return Ok(None);
             };
             outcome = landed(flight).await;
@@ -172,8 +175,20 @@ impl Fills {
         Ok(admitted)
     }
 
-    /// None: it is in memory meanwhile.
-    fn flight(self: &Arc<Self>, wanted: &Wanted<'_>) -> Result<Option<(Flight, Whose)>, Error> {
+    /// A flight, now or in a moment. None: it is in memory meanwhile.
+    async fn begin(
+        self: &Arc<Self>,
+        wanted: &Wanted<'_>,
+    ) -> Result<Option<(Flight, Whose)>, Error> {
+        if let Ok(begun) = self.try_begin(wanted) {
+            return Ok(begun);
+        }
+        self.places.moment().await;
+        self.try_begin(wanted)
+            .map_err(|Full| self.places.overloaded())
+    }
+
+    fn try_begin(self: &Arc<Self>, wanted: &Wanted<'_>) -> Result<Option<(Flight, Whose)>, Full> {
         let Wanted {
             sought,
             ref digests,
@@ -188,7 +203,7 @@ impl Fills {
         if self.memory.gather(&sought.key).is_some() {
             return Ok(None);
         }
-        let place = self.places.place(asker)?;
+        let place = self.places.try_place(asker).ok_or(Full)?;
         let (land, flight) = watch::channel(None);
         flights.insert(sought, flight.clone());
         drop(flights);
@@ -286,7 +301,7 @@ impl Fills {
 
     /// Whether a change with this name is in the database. One that is not counts as an unknown secret does.
     pub(super) async fn knows(&self, name: RevisionName, asker: Asker<'_>) -> Result<bool, Error> {
-        let place = self.places.place(asker)?;
+        let place = self.places.place(asker).await?;
         let _turn = self.places.turn(&place).await?;
         let mut line = self.line();
         let answer = line.knows(name, self.patience).await;

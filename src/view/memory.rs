@@ -94,12 +94,12 @@ struct Writing {
 struct TokenEntry {
     token: Arc<Token>,
     member: Key,
-    workspace: Key,
 }
 
 #[derive(Clone)]
 struct MemberEntry {
     member: Arc<Member>,
+    workspace: Key,
     /// Under which it was read: the deletion of a workspace, which removes its members, raises it.
     workspace_generation: i64,
 }
@@ -175,7 +175,7 @@ impl Memory {
             return (as_of.since(since) < UNKNOWN_LIFE).then_some(Presented::Unknown);
         };
         let member = self.members.get(&entry.member)?;
-        let workspace = self.workspaces.get(&entry.workspace)?;
+        let workspace = self.workspaces.get(&member.workspace)?;
         (member.workspace_generation == workspace.generation).then_some(Presented::Known(Bearer {
             token: entry.token,
             member: member.member,
@@ -229,6 +229,7 @@ impl Memory {
         let [token_key, member, workspace] = self.keys_of(bearer);
         let member_entry = MemberEntry {
             member: Arc::clone(&bearer.member),
+            workspace,
             workspace_generation: bearer.workspace.generation,
         };
         self.workspaces
@@ -237,7 +238,6 @@ impl Memory {
         let entry = TokenEntry {
             token: Arc::clone(&bearer.token),
             member,
-            workspace,
         };
         writing.secrets[token_key.shard(ID_PARTS)].insert(token_key, key);
         if let Some(evicted) = self.tokens.insert(key, entry) {

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time::{Instant, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 
 use super::counters::Counters;
@@ -22,6 +22,9 @@ use crate::domain::{error::Error, ids::CallerName, limiter::Limiter, time::Clock
 const MAX_FLIGHTS: usize = 1024;
 /// How many may so at the least, however slow the database is.
 const LEAST_FLIGHTS: usize = 16;
+/// How long who finds no place waits before it looks once more, and is refused. A caller that comes again as soon as it was
+/// refused would otherwise take the processors from the lookups that it waits for, and they would never be done with.
+const MOMENT: Duration = Duration::from_millis(20);
 /// How many unknown secrets, or revisions, a caller may present in a second before its lookups queue in a lane of their
 /// own.
 const UNKNOWN_PER_SECOND: u32 = 50;
@@ -112,8 +115,22 @@ impl Places {
         self.unknown.admit(caller, self.clock.now()).ok();
     }
 
+    /// A place, by now or in a moment.
+    pub(super) async fn place(&self, asker: Asker<'_>) -> Result<Place, Error> {
+        if let Some(place) = self.try_place(asker) {
+            return Ok(place);
+        }
+        self.moment().await;
+        self.try_place(asker).ok_or_else(|| self.overloaded())
+    }
+
+    /// What there is between two attempts.
+    pub(super) async fn moment(&self) {
+        sleep(MOMENT).await;
+    }
+
     /// One of those that a caller may have look up things or wait for it. There is none for who would wait in vain.
-    pub(super) fn place(&self, asker: Asker<'_>) -> Result<Place, Error> {
+    pub(super) fn try_place(&self, asker: Asker<'_>) -> Option<Place> {
         let share = self.share(asker.caller);
         let ahead = share.flights.fetch_add(1, Ordering::Relaxed);
         let place = Place {
@@ -122,10 +139,7 @@ impl Places {
             asked: Instant::now(),
             deadline: self.deadline(asker),
         };
-        match ahead >= place.share.limit.load(Ordering::Relaxed) {
-            true => Err(self.overloaded()),
-            false => Ok(place),
-        }
+        (ahead < place.share.limit.load(Ordering::Relaxed)).then_some(place)
     }
 
     /// Waits for a connection.
@@ -220,10 +234,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_would_wait_in_vain_is_refused_at_once() -> Result<(), Problem> {
+    async fn who_would_wait_in_vain_has_no_place() -> Result<(), Problem> {
         let [one, other] = [CallerName::parse("one")?, CallerName::parse("other")?];
         let places = Places::new(3, PATIENCE, Clock::system(), Arc::default());
-        let ask = || places.place(asker(&one)).ok();
+        let ask = || places.try_place(asker(&one));
         let running = [ask(), ask()];
         let mut turns = Vec::new();
         for place in running.iter().flatten() {
@@ -235,7 +249,10 @@ mod tests {
             assert!(places.turn(place).await.is_err());
         }
         assert!(ask().is_none(), "as many wait as did in vain");
-        assert!(places.place(asker(&other)).is_ok(), "it is not its queue");
+        assert!(
+            places.try_place(asker(&other)).is_some(),
+            "it is not its queue"
+        );
         drop(turns);
         drop((running, waiting));
         let few: Vec<_> = (0..=LEAST_FLIGHTS).map(|_| ask()).collect();
@@ -257,11 +274,17 @@ mod tests {
     async fn a_caller_has_so_many_lookups_and_no_more() -> Result<(), Problem> {
         let caller = CallerName::parse("one")?;
         let places = Places::new(3, PATIENCE, Clock::system(), Arc::default());
-        let ask = || places.place(asker(&caller)).ok();
+        let ask = || places.try_place(asker(&caller));
         let mut held: Vec<Option<Place>> = (0..=MAX_FLIGHTS).map(|_| ask()).collect();
         assert_eq!(held.iter().flatten().count(), MAX_FLIGHTS);
-        held.truncate(1);
-        assert!(ask().is_some());
+        assert!(
+            places.place(asker(&caller)).await.is_err(),
+            "nor in a moment"
+        );
+        let (waiting, ()) = tokio::join!(places.place(asker(&caller)), async {
+            held.truncate(1);
+        });
+        assert!(waiting.is_ok(), "one was free in a moment");
         Ok(())
     }
 }

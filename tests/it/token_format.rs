@@ -101,8 +101,8 @@ fn the_default_form_is_the_one_that_secret_scanners_look_for() {
         let digits = text.expose().strip_prefix("csn_pat_1").expect("its head");
         assert_eq!(digits.len(), 49);
         assert!(digits.chars().all(|digit| DIGITS.contains(digit)));
-        assert!(text.expose().ends_with(text.hint()));
-        assert_eq!(text.hint().len(), 4);
+        assert!(text.expose().ends_with(text.hint().as_str()));
+        assert_eq!(text.hint().as_str().len(), 4);
     }
 }
 

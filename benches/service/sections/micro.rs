@@ -18,7 +18,7 @@ use countersign::{
         scope::{MAX_SCOPES, Scope},
         secret::{Secret, TokenFormat},
         time::Clock,
-        token::Limits,
+        token::{Extras, Limits},
     },
     store::Store,
     view::{Following, Lookup, Settings, View},
@@ -120,7 +120,7 @@ fn with_limits(presented: &Presented) -> Presented {
         allowed_cidrs,
     };
     let mut bearer = bearer.clone();
-    Arc::make_mut(&mut bearer.token).limits = limits.boxed();
+    Arc::make_mut(&mut bearer.token).extras = Extras::from(limits).boxed();
     Presented::Known(bearer)
 }
 

@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 
-use super::warm::{LOOKUPS_PER_REFUSAL, warm_up};
+use super::warm::{LOOKUPS_PER_REFUSAL, UNKNOWN_YET, warm_up};
 use crate::{
     Bench,
     database::Database,
-    load::{Load, Pace},
-    measure::{CONNECTIONS, IN_FLIGHT, Side, alternate},
+    load::Load,
+    measure::{CONNECTIONS, Side, alternate},
     process::{CAPACITY_FLAG, KEY, Process},
     report::Goal,
     requests::{self, AUTHORIZE, AUTHORIZE_ANYHOW},
@@ -43,7 +43,7 @@ impl Scale {
             let (range, body) = ((live, live + revoked), requests::authorize());
             let share = |i| requests::each_once(&body, range, (i, CONNECTIONS));
             let patience = std::time::Duration::from_secs(3600);
-            let asked = load.run(AUTHORIZE_ANYHOW, Pace::Closed(IN_FLIGHT), patience, share);
+            let asked = load.run(AUTHORIZE_ANYHOW, UNKNOWN_YET, patience, share);
             asked.require_good_but("asking for revoked tokens", revoked / LOOKUPS_PER_REFUSAL);
         }
         Self {

@@ -18,9 +18,9 @@ use crate::{
         pepper::Digest,
         request::Content,
         scope::Scope,
-        secret::{Secret, SecretText},
+        secret::{Hint, Secret, SecretText},
         time::Timestamp,
-        token::{LastUse, Limits, Origin, Token, TokenRecord, TokenState},
+        token::{Extras, LastUse, Limits, Origin, Token, TokenRecord, TokenState},
         token_policy::{Expiry, TokenPolicy},
     },
     service::{Rules, Service, member_not_found},
@@ -56,7 +56,7 @@ pub struct Issued {
 /// A secret just made, with what is stored of it.
 pub(super) struct Minted {
     pub(super) token_id: TokenId,
-    pub(super) hint: String,
+    pub(super) hint: Hint,
     pub(super) digest: Digest,
     pub(super) pepper_id: String,
 }
@@ -72,7 +72,7 @@ impl Minted {
         let text = rules.format.print(&secret);
         let minted = Self {
             token_id,
-            hint: text.hint().to_owned(),
+            hint: text.hint(),
             digest: pepper.digest(&secret),
             pepper_id: pepper.id().to_owned(),
         };
@@ -226,9 +226,9 @@ impl Mutation for Issue {
 
 /// The event of a token that came to be.
 pub(super) fn issued(token: &Token) -> NewEvent {
-    let predecessor_id = token.predecessor_id.as_ref();
+    let predecessor_id = token.predecessor_id();
     let details = Details::TokenIssued {
-        name: token.name.clone(),
+        name: token.name.to_string(),
         expires_at: token.expires_at.map(|at| at.0),
         predecessor_id: predecessor_id.map(ToString::to_string),
         scopes: token.scopes().iter().map(Scope::to_string).collect(),
@@ -287,14 +287,12 @@ impl Issue {
             member: self.request.member.clone(),
             workspace_generation: workspace.generation,
             member_generation: member.generation,
-            name: self.request.name.as_str().to_owned(),
-            hint: self.minted.hint.clone(),
+            name: self.request.name.as_str().into(),
+            hint: self.minted.hint,
             created_at: now,
             expires_at,
             last_use: LastUse::issued(now),
-            limits: self.request.limits.clone().boxed(),
-            predecessor_id: None,
-            rotated: None,
+            extras: Extras::from(self.request.limits.clone()).boxed(),
             revoked: None,
         }
     }

@@ -53,7 +53,7 @@ impl Service {
             return;
         };
         let token = &bearer.token;
-        if token.rotated.is_none() || !token.is_unrecorded_reuse(self.0.clock.now()) {
+        if token.rotated().is_none() || !token.is_unrecorded_reuse(self.0.clock.now()) {
             return;
         }
         if self.0.reuses.running().contains(&token.token_id)
@@ -93,7 +93,7 @@ impl Mutation for RecordReuse {
 
     async fn run(&self, tx: &Tx) -> Result<Change<()>, Abort> {
         let token = &self.token;
-        let Some(rotated) = &token.rotated else {
+        let Some(rotated) = token.rotated() else {
             return Ok(Change::none(()));
         };
         let family = self.family(tx).await?;

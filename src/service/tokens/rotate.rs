@@ -18,7 +18,7 @@ use crate::{
         request::Content,
         secret::SecretText,
         time::{Timestamp, millis},
-        token::{self, LastUse, Origin, Token, TokenRecord, TokenState},
+        token::{self, Extras, LastUse, Origin, Token, TokenRecord, TokenState},
         token_policy::Expiry,
     },
     service::{Rules, Service, member_not_found},
@@ -160,7 +160,7 @@ impl Mutation for Rotate {
 /// Refuses a token that is dead, and one whose place was taken: whoever asks twice must not end what the first answer gave.
 fn require_rotatable(record: &TokenRecord) -> Result<(), Error> {
     let token_id = record.token.token_id.to_string();
-    if let Some(rotated) = &record.token.rotated {
+    if let Some(rotated) = record.token.rotated() {
         return Err(Error::TokenRotated {
             token_id,
             successor_id: rotated.successor_id.to_string(),
@@ -183,10 +183,11 @@ impl Rotate {
         tx.rotate_token(&self.request.token_id, successor_id, ends)
             .await?;
         record.token.expires_at = Some(ends);
-        record.token.rotated = Some(Box::new(token::Rotated {
+        let extras = record.token.extras.get_or_insert_default();
+        extras.rotated = Some(token::Rotated {
             successor_id: successor_id.clone(),
             is_reuse_recorded: false,
-        }));
+        });
         if ends <= now {
             record.state = TokenState::Expired;
         }
@@ -202,14 +203,18 @@ impl Rotate {
     ) -> Result<TokenRecord, Abort> {
         let name = Name::parse(&predecessor.name)
             .map_err(|problem| Abort::Corrupt(format!("token name {}", problem.description)))?;
+        let extras = Extras {
+            limits: predecessor.limits().cloned().unwrap_or_default(),
+            predecessor_id: Some(predecessor.token_id.clone()),
+            rotated: None,
+        };
         let token = Token {
             token_id: self.minted.token_id.clone(),
-            hint: self.minted.hint.clone(),
+            hint: self.minted.hint,
             created_at: tx.now(),
             expires_at,
             last_use: LastUse::issued(tx.now()),
-            predecessor_id: Some(predecessor.token_id.clone()),
-            rotated: None,
+            extras: extras.boxed(),
             revoked: None,
             ..predecessor.clone()
         };

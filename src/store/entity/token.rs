@@ -11,8 +11,9 @@ use crate::{
         error::{Error, Problem},
         ids::{MemberId, MemberKey, TokenId, WorkspaceId},
         scope::Scope,
+        secret::Hint,
         time::Timestamp,
-        token::{LIMITED_RULES, LastUse, Limits, PLAIN_RULES, Revocation, Rotated, Token},
+        token::{Extras, LIMITED_RULES, LastUse, Limits, PLAIN_RULES, Revocation, Rotated, Token},
     },
     store::fault::Abort,
 };
@@ -78,12 +79,16 @@ impl TryFrom<Model> for Token {
         let stored_id = |id: String| stored("token id", TokenId::parse(&id));
         let is_reuse_recorded = row.reused_at.is_some();
         let rotated = row.successor_id.map(stored_id).transpose()?;
-        let rotated = rotated.map(|successor_id| {
-            Box::new(Rotated {
-                successor_id,
-                is_reuse_recorded,
-            })
+        let rotated = rotated.map(|successor_id| Rotated {
+            successor_id,
+            is_reuse_recorded,
         });
+        let extras = Extras {
+            limits,
+            predecessor_id: row.predecessor_id.map(stored_id).transpose()?,
+            rotated,
+        };
+        let hint = Hint::parse(&row.hint);
         Ok(Self {
             token_id: stored_id(row.token_id)?,
             member: MemberKey {
@@ -92,34 +97,32 @@ impl TryFrom<Model> for Token {
             },
             workspace_generation: row.workspace_generation,
             member_generation: row.member_generation,
-            name: row.name,
-            hint: row.hint,
+            name: row.name.into(),
+            hint: hint.ok_or_else(|| Abort::corrupt("token hint is malformed".to_owned()))?,
             created_at: Timestamp(row.created_at),
             expires_at: row.expires_at.map(Timestamp),
             // That of another table's is not known here.
             last_use: LastUse::issued(Timestamp(row.created_at)),
-            limits,
-            predecessor_id: row.predecessor_id.map(stored_id).transpose()?,
-            rotated,
+            extras: extras.boxed(),
             revoked,
         })
     }
 }
 
 /// What the token is limited to. Limits that are lost must never make it a plain one.
-fn limits(row: &Model) -> Result<Option<Box<Limits>>, Abort> {
+fn limits(row: &Model) -> Result<Limits, Abort> {
     let [scopes, allowed_cidrs] = [&row.scopes, &row.allowed_cidrs];
     match (
         row.rules_version,
         scopes.is_some() || allowed_cidrs.is_some(),
     ) {
-        (PLAIN_RULES, false) => Ok(None),
+        (PLAIN_RULES, false) => Ok(Limits::default()),
         (LIMITED_RULES, true) => {
             let limits = Limits {
                 scopes: stored("scopes", each(scopes.as_deref(), Scope::parse))?,
                 allowed_cidrs: stored("networks", each(allowed_cidrs.as_deref(), Cidr::parse))?,
             };
-            Ok(Some(Box::new(limits)))
+            Ok(limits)
         }
         (PLAIN_RULES | LIMITED_RULES, _) => Err(Abort::corrupt("token is half limited".to_owned())),
         _ => Err(Error::NewerRulesNeeded.into()),

@@ -41,8 +41,8 @@ impl Tx {
             let row = token::Entity::find_by_id(id.as_str()).one(&self.db).await?;
             let Some(row) = row else { continue };
             let token: Token = row.try_into()?;
-            let successor = token.rotated.as_ref().map(|rotated| &rotated.successor_id);
-            let relatives = [token.predecessor_id.as_ref(), successor];
+            let successor = token.rotated().map(|rotated| &rotated.successor_id);
+            let relatives = [token.predecessor_id(), successor];
             for relative in relatives.into_iter().flatten() {
                 if found.insert(relative.clone()) {
                     wanted.push(relative.clone());

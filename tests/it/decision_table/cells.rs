@@ -9,8 +9,9 @@ use countersign::domain::{
     directory::{Member, MemberState, Workspace, WorkspaceState},
     ids::{CallerName, MemberId, MemberKey, RoleName, TokenId, WorkspaceId},
     scope::Scope,
+    secret::Hint,
     time::Timestamp,
-    token::{LastUse, Limits, Origin, Revocation, Token},
+    token::{Extras, LastUse, Limits, Origin, Revocation, Token},
     token_policy::TokenPolicy,
 };
 
@@ -245,14 +246,12 @@ impl Cell {
                 },
                 workspace_generation: 3 - i64::from(token == "revoked-by-workspace-generation"),
                 member_generation: 5 - i64::from(token == "revoked-by-member-generation"),
-                name: "laptop".to_owned(),
-                hint: "0000".to_owned(),
+                name: "laptop".into(),
+                hint: Hint::parse("0000").expect("a hint"),
                 created_at: Timestamp(0),
                 expires_at: (token == "expired").then_some(NOW),
                 last_use: LastUse::issued(Timestamp(0)),
-                limits: self.limits().boxed(),
-                predecessor_id: None,
-                rotated: None,
+                extras: Extras::from(self.limits()).boxed(),
                 revoked: (token == "revoked").then(|| Box::new(revocation())),
             }),
             member: Arc::new(Member {

@@ -9,7 +9,7 @@ use countersign::domain::{
     decide::{Ask, Decision, DenyReason, Presented, decide},
     policy::Policy,
     scope::{MAX_SCOPES, Scope},
-    token::Limits,
+    token::{Extras, Limits},
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -55,7 +55,7 @@ fn scoped(cell: &Cell, patterns: &[String]) -> Presented {
         scopes: scopes.collect::<Result<_, _>>().expect("scopes"),
         allowed_cidrs: Vec::new(),
     };
-    Arc::make_mut(&mut bearer.token).limits = limits.boxed();
+    Arc::make_mut(&mut bearer.token).extras = Extras::from(limits).boxed();
     Presented::Known(bearer)
 }
 
