@@ -24,7 +24,7 @@ const SHARDS: usize = 64;
 /// How many tokens are remembered until they are written, a hundred bytes each. Others are left out then.
 const MAX_MARKED: usize = 256 * 1024;
 /// How many are written by one statement.
-const BATCH: usize = 256;
+const BATCH: usize = 1024;
 /// How many are stored under another pepper by one transaction.
 const REKEY_BATCH: usize = 64;
 /// A use that comes this shortly before its token would have gone unused for too long is written at once: the other
@@ -187,22 +187,11 @@ impl Service {
             tracing::warn!(left_out, "more tokens were used than are remembered");
         }
         let marked = uses.marked();
-        let mut rest = &marked[..];
-        while !rest.is_empty() {
-            let (batch, others) = rest.split_at(batch_of(rest.len()));
+        for batch in marked.chunks(BATCH) {
             self.0.store.write_uses(batch).await?;
             uses.unmark(batch);
-            rest = others;
         }
         Ok(())
-    }
-}
-
-/// How many of so many are written together. Powers of two, so that there are few statements for the database to remember.
-fn batch_of(count: usize) -> usize {
-    match count {
-        BATCH.. => BATCH,
-        _ => 1 << count.ilog2(),
     }
 }
 
@@ -264,17 +253,5 @@ mod tests {
         uses.unmark(&uses.marked());
         assert_eq!(uses.marked(), []);
         Ok(())
-    }
-
-    #[test]
-    fn every_count_is_cut_into_few_sizes() {
-        for count in 1..2000 {
-            let mut left = count;
-            while left > 0 {
-                let size = batch_of(left);
-                assert!(size.is_power_of_two() && size <= BATCH.min(left), "{left}");
-                left -= size;
-            }
-        }
     }
 }

@@ -4,17 +4,28 @@
 use std::time::Duration;
 
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityName, EntityTrait, ExprTrait, QueryFilter,
-    sea_query::{Expr, OnConflict, Query},
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, Statement, sea_query::Expr,
 };
 
 use super::{
     Store,
-    entity::{token, token_use},
+    entity::token,
     fault::{Abort, within},
 };
 use crate::domain::{error::Error, ids::TokenId, pepper::Rekey, time::Timestamp};
 
+/// The ids and times come as an array of pairs: one statement however many, which is cheap to make.
+const WRITE_POSTGRES: &str = "\
+    INSERT INTO token_use (token_id, last_used_at) \
+    SELECT pair ->> 0, (pair ->> 1)::bigint FROM jsonb_array_elements($1::jsonb) AS listed (pair) \
+    ON CONFLICT (token_id) DO UPDATE SET last_used_at = excluded.last_used_at \
+    WHERE excluded.last_used_at > token_use.last_used_at";
+/// The same. Without its `WHERE true` SQLite takes `ON` for that of a join.
+const WRITE_SQLITE: &str = "\
+    INSERT INTO token_use (token_id, last_used_at) \
+    SELECT value ->> 0, value ->> 1 FROM json_each($1) WHERE true \
+    ON CONFLICT (token_id) DO UPDATE SET last_used_at = excluded.last_used_at \
+    WHERE excluded.last_used_at > token_use.last_used_at";
 /// How long the database may take for one statement.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -23,22 +34,15 @@ impl Store {
     /// so that replicas which write the same ones wait for each other and never in a circle. No time moves back.
     #[tracing::instrument(skip_all, name = "store.write_uses")]
     pub async fn write_uses(&self, uses: &[(TokenId, Timestamp)]) -> Result<(), Error> {
-        let last_used_at = |table| Expr::col((table, token_use::Column::LastUsedAt));
-        let forward = last_used_at("excluded").gt(last_used_at("token_use"));
-        let mut insert = Query::insert();
-        insert
-            .into_table(token_use::Entity.table_ref())
-            .columns([token_use::Column::TokenId, token_use::Column::LastUsedAt])
-            .on_conflict(
-                OnConflict::column(token_use::Column::TokenId)
-                    .update_column(token_use::Column::LastUsedAt)
-                    .action_and_where(forward)
-                    .to_owned(),
-            );
-        for (token_id, at) in uses {
-            insert.values_panic([token_id.as_str().into(), at.0.into()]);
-        }
-        let writing = async { Ok(self.write.execute(&insert).await?) };
+        let backend = self.write.get_database_backend();
+        let sql = match backend {
+            DbBackend::Postgres => WRITE_POSTGRES,
+            _ => WRITE_SQLITE,
+        };
+        let pairs: Vec<(&str, i64)> = uses.iter().map(|(id, at)| (id.as_str(), at.0)).collect();
+        let pairs = serde_json::to_string(&pairs).map_err(|e| Abort::corrupt(e.to_string()))?;
+        let statement = Statement::from_sql_and_values(backend, sql, [pairs.into()]);
+        let writing = async { Ok(self.write.execute_raw(statement).await?) };
         within::<_, Abort>(PATIENCE, writing).await?;
         Ok(())
     }

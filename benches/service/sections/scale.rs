@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::warm::{LOOKUPS_PER_REFUSAL, UNKNOWN_YET, warm_up};
+use super::warm::ask_for_each;
 use crate::{
     Bench,
     database::Database,
@@ -18,11 +18,12 @@ const SECTION: &str = "scale";
 const DEFAULT_CAPACITY: u64 = 1_000_000;
 const FEW: u64 = 1_000;
 const MANY: u64 = 1_000_000;
+/// Tokens that are asked for over the same connections.
+const A_PART: usize = 1_000_000;
 
 /// A server with this many tokens, each of which it was asked for once.
 struct Scale {
     process: Process,
-    load: RefCell<Load>,
     live: u64,
     _database: Database,
 }
@@ -37,21 +38,27 @@ impl Scale {
             false => vec![],
         };
         let process = Process::serve_with(&database.url, &arguments, &[]);
-        let mut load = Load::connect(process.address, Some(KEY), CONNECTIONS);
-        warm_up(&mut load, (0, live));
-        if revoked > 0 {
-            let (range, body) = ((live, live + revoked), requests::authorize());
-            let share = |i| requests::each_once(&body, range, (i, CONNECTIONS));
-            let patience = std::time::Duration::from_secs(3600);
-            let asked = load.run(AUTHORIZE_ANYHOW, UNKNOWN_YET, patience, share);
-            asked.require_good_but("asking for revoked tokens", revoked / LOOKUPS_PER_REFUSAL);
-        }
-        Self {
+        let scale = Self {
             process,
-            load: RefCell::new(load),
             live,
             _database: database,
+        };
+        for (range, method) in [
+            ((0, live), AUTHORIZE),
+            ((live, live + revoked), AUTHORIZE_ANYHOW),
+        ] {
+            let (from, to) = range;
+            for from in (from..to).step_by(A_PART) {
+                let to = to.min(from + A_PART as u64);
+                ask_for_each(&mut scale.connect(), method, (from, to));
+            }
         }
+        scale
+    }
+
+    /// Anew: a server ends connections that are idle, or old.
+    fn connect(&self) -> Load {
+        Load::connect(self.process.address, Some(KEY), CONNECTIONS)
     }
 }
 
@@ -76,13 +83,13 @@ fn compare(bench: &mut Bench, large: &Scale, small: &Scale, what: &str, goal: Op
     let sides = [
         Side {
             process: &large.process,
-            load: &large.load,
+            load: &RefCell::new(large.connect()),
             method: AUTHORIZE,
             source: &|i| requests::by_chance(&body, in_large, i),
         },
         Side {
             process: &small.process,
-            load: &small.load,
+            load: &RefCell::new(small.connect()),
             method: AUTHORIZE,
             source: &|i| requests::by_chance(&body, in_small, i),
         },

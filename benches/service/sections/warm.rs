@@ -6,9 +6,8 @@ use std::cell::RefCell;
 use crate::{
     Bench,
     database::Database,
-    load::{Load, Pace},
+    load::{Load, Method, Pace},
     measure::{CONNECTIONS, IN_FLIGHT, Side, alternate, latencies, median},
-    outcome::Outcome,
     process::{KEY, Process},
     report::Goal,
     requests::{self, AUTHORIZE, BATCH, HEALTH},
@@ -34,18 +33,23 @@ pub(crate) fn run(bench: &mut Bench) {
 }
 
 /// Of so many lookups one may be refused, as after a pause of the machine: its token is looked up when it comes up again.
-pub(crate) const LOOKUPS_PER_REFUSAL: u64 = 100_000;
+const LOOKUPS_PER_REFUSAL: u64 = 100_000;
 
 /// Few in flight, as many as a server always lets wait: it reads no faster with more.
-pub(crate) const UNKNOWN_YET: Pace = Pace::Closed(2);
+const UNKNOWN_YET: Pace = Pace::Closed(2);
+
+/// Has each token of a range allow something.
+pub(crate) fn warm_up(load: &mut Load, range: (u64, u64)) {
+    ask_for_each(load, AUTHORIZE, range);
+}
 
 /// Asks once for each token of a range.
-pub(crate) fn warm_up(load: &mut Load, range: (u64, u64)) -> Outcome {
+pub(crate) fn ask_for_each(load: &mut Load, method: Method<'_>, range: (u64, u64)) {
     let body = requests::authorize();
     let patience = std::time::Duration::from_secs(3600);
     let share = |i| requests::each_once(&body, range, (i, CONNECTIONS));
-    let outcome = load.run(AUTHORIZE, UNKNOWN_YET, patience, share);
-    outcome.require_good_but("warming up", (range.1 - range.0) / LOOKUPS_PER_REFUSAL)
+    let outcome = load.run(method, UNKNOWN_YET, patience, share);
+    outcome.require_good_but("warming up", (range.1 - range.0) / LOOKUPS_PER_REFUSAL);
 }
 
 fn calls(bench: &mut Bench, process: &Process, load: &RefCell<Load>) {
