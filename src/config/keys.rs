@@ -213,7 +213,7 @@ const TABLE: [Entry; 22] = {
             Server,
             Always("1000000"),
             "How many tokens are remembered, so that decisions on them need no database: 1 to 100000000. Each takes \
-             about 0.6 KB",
+             about 0.5 KB",
         )
         .form(Form::Number),
         Entry::new(
