@@ -20,7 +20,7 @@ use super::{
     guard::ReadAt,
     key::{BuildKeyHasher, Key},
     memory::{Admission, Era, Gathered, Memory},
-    places::{Asker, Place, Places},
+    places::{Asker, Full, Place, Places},
     rekeys::Rekeys,
 };
 use crate::{
@@ -49,9 +49,6 @@ enum Whose {
     Own,
     Anothers,
 }
-
-/// There is no place for it.
-struct Full;
 
 /// Whose lookup it is, and of what.
 pub(super) struct Wanted<'a> {
@@ -155,13 +152,13 @@ impl Fills {
         wanted: Wanted<'_>,
     ) -> Result<Option<Gathered>, Error> {
         let sought = wanted.sought;
-        let Some((flight, whose)) = self.begin(&wanted).await? else {
+        let Some((flight, whose)) = self.places.soon(|| self.flight(&wanted)).await? else {
             return Ok(None);
         };
         let mut outcome = landed(flight).await;
         // It set off before, and may have been short of time, or of places, that this one has.
         if outcome.is_err() && whose == Whose::Anothers && self.places.has_time(wanted.asker) {
-            let Some((flight, _)) = self.begin(&wanted).await? else {
+            let Some((flight, _)) = self.places.soon(|| self.flight(&wanted)).await? else {
                 return Ok(None);
             };
             outcome = landed(flight).await;
@@ -175,20 +172,8 @@ impl Fills {
         Ok(admitted)
     }
 
-    /// A flight, now or in a moment. None: it is in memory meanwhile.
-    async fn begin(
-        self: &Arc<Self>,
-        wanted: &Wanted<'_>,
-    ) -> Result<Option<(Flight, Whose)>, Error> {
-        if let Ok(begun) = self.try_begin(wanted) {
-            return Ok(begun);
-        }
-        self.places.moment().await;
-        self.try_begin(wanted)
-            .map_err(|Full| self.places.overloaded())
-    }
-
-    fn try_begin(self: &Arc<Self>, wanted: &Wanted<'_>) -> Result<Option<(Flight, Whose)>, Full> {
+    /// None: it is in memory meanwhile.
+    fn flight(self: &Arc<Self>, wanted: &Wanted<'_>) -> Result<Option<(Flight, Whose)>, Full> {
         let Wanted {
             sought,
             ref digests,
@@ -203,7 +188,7 @@ impl Fills {
         if self.memory.gather(&sought.key).is_some() {
             return Ok(None);
         }
-        let place = self.places.try_place(asker).ok_or(Full)?;
+        let place = self.places.place(asker)?;
         let (land, flight) = watch::channel(None);
         flights.insert(sought, flight.clone());
         drop(flights);
@@ -301,7 +286,7 @@ impl Fills {
 
     /// Whether a change with this name is in the database. One that is not counts as an unknown secret does.
     pub(super) async fn knows(&self, name: RevisionName, asker: Asker<'_>) -> Result<bool, Error> {
-        let place = self.places.place(asker).await?;
+        let place = self.places.soon(|| self.places.place(asker)).await?;
         let _turn = self.places.turn(&place).await?;
         let mut line = self.line();
         let answer = line.knows(name, self.patience).await;

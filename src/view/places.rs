@@ -48,6 +48,9 @@ struct Share {
     limit: AtomicUsize,
 }
 
+/// There is no place.
+pub(super) struct Full;
+
 /// One of a caller's lookups, which runs or waits.
 pub(super) struct Place {
     share: Arc<Share>,
@@ -115,22 +118,17 @@ impl Places {
         self.unknown.admit(caller, self.clock.now()).ok();
     }
 
-    /// A place, by now or in a moment.
-    pub(super) async fn place(&self, asker: Asker<'_>) -> Result<Place, Error> {
-        if let Some(place) = self.try_place(asker) {
-            return Ok(place);
+    /// What needs a place, by now or in a moment.
+    pub(super) async fn soon<T>(&self, attempt: impl Fn() -> Result<T, Full>) -> Result<T, Error> {
+        if let Ok(done) = attempt() {
+            return Ok(done);
         }
-        self.moment().await;
-        self.try_place(asker).ok_or_else(|| self.overloaded())
-    }
-
-    /// What there is between two attempts.
-    pub(super) async fn moment(&self) {
         sleep(MOMENT).await;
+        attempt().map_err(|Full| self.overloaded())
     }
 
     /// One of those that a caller may have look up things or wait for it. There is none for who would wait in vain.
-    pub(super) fn try_place(&self, asker: Asker<'_>) -> Option<Place> {
+    pub(super) fn place(&self, asker: Asker<'_>) -> Result<Place, Full> {
         let share = self.share(asker.caller);
         let ahead = share.flights.fetch_add(1, Ordering::Relaxed);
         let place = Place {
@@ -139,7 +137,10 @@ impl Places {
             asked: Instant::now(),
             deadline: self.deadline(asker),
         };
-        (ahead < place.share.limit.load(Ordering::Relaxed)).then_some(place)
+        match ahead < place.share.limit.load(Ordering::Relaxed) {
+            true => Ok(place),
+            false => Err(Full),
+        }
     }
 
     /// Waits for a connection.
@@ -237,7 +238,7 @@ mod tests {
     async fn who_would_wait_in_vain_has_no_place() -> Result<(), Problem> {
         let [one, other] = [CallerName::parse("one")?, CallerName::parse("other")?];
         let places = Places::new(3, PATIENCE, Clock::system(), Arc::default());
-        let ask = || places.try_place(asker(&one));
+        let ask = || places.place(asker(&one)).ok();
         let running = [ask(), ask()];
         let mut turns = Vec::new();
         for place in running.iter().flatten() {
@@ -249,10 +250,7 @@ mod tests {
             assert!(places.turn(place).await.is_err());
         }
         assert!(ask().is_none(), "as many wait as did in vain");
-        assert!(
-            places.try_place(asker(&other)).is_some(),
-            "it is not its queue"
-        );
+        assert!(places.place(asker(&other)).is_ok(), "it is not its queue");
         drop(turns);
         drop((running, waiting));
         let few: Vec<_> = (0..=LEAST_FLIGHTS).map(|_| ask()).collect();
@@ -274,14 +272,12 @@ mod tests {
     async fn a_caller_has_so_many_lookups_and_no_more() -> Result<(), Problem> {
         let caller = CallerName::parse("one")?;
         let places = Places::new(3, PATIENCE, Clock::system(), Arc::default());
-        let ask = || places.try_place(asker(&caller));
+        let ask = || places.place(asker(&caller)).ok();
+        let ask_soon = || places.soon(|| places.place(asker(&caller)));
         let mut held: Vec<Option<Place>> = (0..=MAX_FLIGHTS).map(|_| ask()).collect();
         assert_eq!(held.iter().flatten().count(), MAX_FLIGHTS);
-        assert!(
-            places.place(asker(&caller)).await.is_err(),
-            "nor in a moment"
-        );
-        let (waiting, ()) = tokio::join!(places.place(asker(&caller)), async {
+        assert!(ask_soon().await.is_err(), "nor in a moment");
+        let (waiting, ()) = tokio::join!(ask_soon(), async {
             held.truncate(1);
         });
         assert!(waiting.is_ok(), "one was free in a moment");

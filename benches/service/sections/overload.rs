@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use super::warm::warm_up;
 use crate::{
     Bench,
     database::Database,
@@ -94,7 +95,7 @@ fn each(bench: &mut Bench, (name, url, cold): (&str, &str, Pace), stored: u64) {
             issued: Arc::clone(&issued),
             turn: bench.pick(Duration::from_secs(2), Duration::from_secs(6)),
         };
-        trial.warm_up();
+        warm_up(&mut trial.warm, (0, WARM));
         let told = trial.run(bench.pick(3, 7));
         tell(bench, &format!("{name}, {callers} callers"), told);
     }
@@ -148,15 +149,6 @@ struct Told {
 }
 
 impl Trial {
-    /// With few calls in flight: the database is far, and more than it can do would be refused.
-    fn warm_up(&mut self) {
-        let body = requests::authorize();
-        let source = |i| requests::each_once(&body, (0, WARM), (i, CONNECTIONS));
-        let patience = Duration::from_secs(600);
-        let outcome = self.warm.run(AUTHORIZE, Pace::Closed(1), patience, source);
-        outcome.require_good("warming up");
-    }
-
     fn run(&mut self, rounds: usize) -> Told {
         let mut told = Told::default();
         for round in 0..=rounds {

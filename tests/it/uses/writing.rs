@@ -22,7 +22,7 @@ const MEMBERS: usize = 7;
 const TOKENS_EACH: usize = 50;
 
 fn writes(statements: &[String]) -> usize {
-    let is_write = |sql: &&String| sql.contains("INSERT INTO token_use");
+    let is_write = |sql: &&String| sql.starts_with("INSERT INTO token_use ");
     statements.iter().filter(is_write).count()
 }
 
