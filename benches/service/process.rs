@@ -65,6 +65,8 @@ impl Process {
             .args(arguments)
             .current_dir(folder.path())
             .env_clear()
+            // As the image has it.
+            .env("MIMALLOC_PURGE_DELAY", "-1")
             .envs(variables.iter().copied());
         let (grpc, metrics) = (OnceLock::new(), Arc::new(OnceLock::new()));
         let told = Arc::clone(&metrics);

@@ -1,6 +1,6 @@
 //! The names of things: ids that the platform chooses, and ids that this service makes.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use super::{base62, error::Problem, error::ProblemReason};
 
@@ -26,11 +26,12 @@ fn parse_id(text: &str) -> Result<String, Problem> {
     Ok(text.to_owned())
 }
 
+/// Shared where many records have the same one.
 macro_rules! id {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident($text:ty)) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(Box<str>);
+        pub struct $name($text);
 
         impl $name {
             /// Takes 1 to 64 characters of `A-Z a-z 0-9 . _ : -`.
@@ -54,28 +55,28 @@ macro_rules! id {
 
 id! {
     /// The platform's id of a workspace.
-    WorkspaceId
+    WorkspaceId(Arc<str>)
 }
 id! {
     /// The platform's id of a member, unique within its workspace.
-    MemberId
+    MemberId(Arc<str>)
 }
 id! {
     /// This service's id of a token. It identifies and does not authenticate.
-    TokenId
+    TokenId(Box<str>)
 }
 id! {
     /// The name of a role in the policy.
-    RoleName
+    RoleName(Arc<str>)
 }
 id! {
     /// The configured name of an internal service that calls this one.
-    CallerName
+    CallerName(Box<str>)
 }
 
 id! {
     /// A caller's own id of a request, by which a retry of it is known.
-    RequestId
+    RequestId(Box<str>)
 }
 
 impl CallerName {

@@ -1,7 +1,7 @@
 //! The record of a personal access token and when it counts as live.
 
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
+    sync::atomic::{AtomicBool, AtomicI64, Ordering},
     time::Duration,
 };
 
@@ -136,7 +136,7 @@ impl Latest {
     pub fn extend(&self, at: Timestamp) {
         // Written only where that changes anything, so that those who do it do not take the line from each other.
         if self.get() < at {
-            self.0.fetch_max(at.0, Ordering::Relaxed);
+            self.0.fetch_max(at.0, Ordering::SeqCst);
         }
     }
 }
@@ -154,6 +154,38 @@ impl PartialEq for Latest {
 }
 
 impl Eq for Latest {}
+
+/// Something that is so or not, also where it is shared. A copy begins anew, as what it is about is the one it is in.
+#[derive(Debug, Default)]
+pub struct Mark(AtomicBool);
+
+impl Mark {
+    /// Sets it, and tells whether it was not set before.
+    pub fn set(&self) -> bool {
+        // As above: mostly it is set.
+        !self.0.load(Ordering::SeqCst) && !self.0.swap(true, Ordering::SeqCst)
+    }
+
+    /// Takes it away. Who sets something down, and then finds the mark set, is sure that whoever takes it away sees that
+    /// afterwards.
+    pub fn clear(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Clone for Mark {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Mark {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Mark {}
 
 /// When a token was last used, or, if it never was, issued. Uses are no part of the feed, and another replica may know of
 /// later ones than this does.
@@ -205,6 +237,8 @@ pub struct Token {
     pub extras: Option<Box<Extras>>,
     /// How it was revoked by itself, if it was. A raised generation is not told here.
     pub revoked: Option<Box<Revocation>>,
+    /// Whether its last use waits to be put on record.
+    pub awaits_record: Mark,
 }
 
 /// What a server keeps of a token in memory is mostly this. With the counts of its `Arc` it takes 160 bytes, which is a size

@@ -4,24 +4,23 @@
 //! Tokens that were found under another pepper than the active one are stored under that on the same occasion.
 
 use std::{
-    collections::hash_map::RandomState,
-    hash::BuildHasher,
+    cmp::Reverse,
     sync::{
-        PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use hashbrown::HashTable;
 use tokio::{sync::Notify, time::sleep};
 
 use super::Service;
-use crate::domain::{decide::Bearer, error::Error, ids::TokenId, time::Timestamp, token::Latest};
+use crate::domain::{decide::Bearer, error::Error, ids::TokenId, time::Timestamp, token::Token};
 
 /// So many that those who mark hardly ever meet.
 const SHARDS: usize = 64;
-/// How many tokens are remembered until they are written, a hundred bytes each. Others are left out then.
+/// How many tokens are remembered until they are written, half a kilobyte each where they are not in memory anyway. Others
+/// are left out then.
 const MAX_MARKED: usize = 256 * 1024;
 /// How many are written by one statement.
 const BATCH: usize = 1024;
@@ -35,27 +34,21 @@ const RETRY: Duration = Duration::from_secs(5);
 /// How long the last writing may take before the process ends.
 const LAST_WRITING: Duration = Duration::from_secs(5);
 
-/// The tokens that were used since that was last written.
+/// The tokens that were used since that was last written. Each has its mark set, and is here once for it: to be found again,
+/// none needs to be looked for.
 pub(super) struct Uses {
-    shards: Box<[RwLock<HashTable<Use>>]>,
-    hasher: RandomState,
+    shards: Box<[Mutex<Vec<Arc<Token>>>]>,
     left_out: AtomicU64,
     /// There is so much, or something so urgent, that it should not wait.
     is_filling: Notify,
 }
 
-struct Use {
-    token_id: TokenId,
-    at: Latest,
-}
-
 impl Default for Uses {
     fn default() -> Self {
         Self {
-            shards: std::iter::repeat_with(RwLock::default)
+            shards: std::iter::repeat_with(Mutex::default)
                 .take(SHARDS)
                 .collect(),
-            hasher: RandomState::new(),
             left_out: AtomicU64::new(0),
             is_filling: Notify::new(),
         }
@@ -68,67 +61,76 @@ impl Uses {
         let token = &bearer.token;
         let idle_at = token.idle_at(&bearer.workspace);
         token.last_use.at.extend(at);
-        self.mark_token(&token.token_id, at);
+        self.remember(token);
         if idle_at.is_some_and(|idle_at| at.plus(URGENT) >= idle_at) {
             self.is_filling.notify_one();
         }
     }
 
-    /// Of one that is marked already only the time is moved on.
-    fn mark_token(&self, token_id: &TokenId, at: Timestamp) {
-        let hash = self.hasher.hash_one(token_id);
-        let is_it = |used: &Use| used.token_id == *token_id;
-        if let Some(used) = read(self.shard(hash)).find(hash, is_it) {
-            return used.at.extend(at);
+    /// One that is remembered already will be written with its latest use.
+    fn remember(&self, token: &Arc<Token>) {
+        if !token.awaits_record.set() {
+            return;
         }
-        let mut shard = write(self.shard(hash));
-        // Somebody else may have been first.
-        if let Some(used) = shard.find(hash, is_it) {
-            return used.at.extend(at);
-        }
+        let mut shard = lock(self.shard(token));
         let most = MAX_MARKED / SHARDS;
         if shard.len() >= most {
+            token.awaits_record.clear();
             self.left_out.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let used = Use {
-            token_id: token_id.clone(),
-            at: Latest::new(at),
-        };
-        shard.insert_unique(hash, used, |used| self.hasher.hash_one(&used.token_id));
+        shard.push(Arc::clone(token));
         if shard.len() >= most / 2 {
             self.is_filling.notify_one();
         }
     }
 
-    /// All that are marked, in the order of their ids. They stay marked.
-    fn marked(&self) -> Vec<(TokenId, Timestamp)> {
-        let mut marked = Vec::new();
-        for shard in &self.shards {
-            let shard = read(shard);
-            let uses = shard.iter();
-            marked.extend(uses.map(|used| (used.token_id.clone(), used.at.get())));
+    /// Takes all that are marked, and their marks: who uses one from now on marks it anew.
+    fn take(&self) -> Taken<'_> {
+        let shards = self.shards.iter();
+        let tokens = shards.flat_map(|shard| std::mem::take(&mut *lock(shard)));
+        let tokens: Vec<Arc<Token>> = tokens.collect();
+        for token in &tokens {
+            token.awaits_record.clear();
         }
-        marked.sort_unstable();
-        marked
+        Taken { uses: self, tokens }
     }
 
-    /// Takes the marks away of what was written, but for those that were used again meanwhile.
-    fn unmark(&self, written: &[(TokenId, Timestamp)]) {
-        for (token_id, at) in written {
-            let hash = self.hasher.hash_one(token_id);
-            let mut shard = write(self.shard(hash));
-            let is_it = |used: &Use| used.token_id == *token_id && used.at.get() == *at;
-            if let Ok(entry) = shard.find_entry(hash, is_it) {
-                entry.remove();
-            }
-        }
+    /// By where it is, which is as good as by chance.
+    fn shard(&self, token: &Arc<Token>) -> &Mutex<Vec<Arc<Token>>> {
+        let place = Arc::as_ptr(token).addr() / size_of::<Token>();
+        &self.shards[place % SHARDS]
+    }
+}
+
+/// Marked tokens that are being written, and are marked again unless that is done.
+struct Taken<'a> {
+    uses: &'a Uses,
+    tokens: Vec<Arc<Token>>,
+}
+
+impl Taken<'_> {
+    /// When they were last used, in the order of their ids. One that has been read anew in between may be there twice.
+    fn last_uses(&self) -> Vec<(&TokenId, Timestamp)> {
+        let tokens = self.tokens.iter();
+        let mut uses: Vec<_> = tokens
+            .map(|token| (&token.token_id, token.last_use.at.get()))
+            .collect();
+        uses.sort_unstable_by_key(|(token_id, at)| (*token_id, Reverse(*at)));
+        uses.dedup_by_key(|(token_id, _)| *token_id);
+        uses
     }
 
-    /// The table looks at both ends of the hash.
-    fn shard(&self, hash: u64) -> &RwLock<HashTable<Use>> {
-        let middle = (hash >> 32) as u32;
-        &self.shards[middle as usize % SHARDS]
+    fn written(mut self) {
+        self.tokens.clear();
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        for token in &self.tokens {
+            self.uses.remember(token);
+        }
     }
 }
 
@@ -186,72 +188,114 @@ impl Service {
         if left_out > 0 {
             tracing::warn!(left_out, "more tokens were used than are remembered");
         }
-        let marked = uses.marked();
-        for batch in marked.chunks(BATCH) {
+        let taken = uses.take();
+        for batch in taken.last_uses().chunks(BATCH) {
             self.0.store.write_uses(batch).await?;
-            uses.unmark(batch);
         }
+        taken.written();
         Ok(())
     }
 }
 
-fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::error::Problem;
+    use crate::domain::{
+        error::Problem,
+        ids::{MemberId, MemberKey, WorkspaceId},
+        secret::Hint,
+        token::{LastUse, Mark},
+    };
 
-    fn id(number: usize) -> Result<TokenId, Problem> {
-        TokenId::parse(&format!("tok_{number}"))
+    fn token(number: usize) -> Result<Arc<Token>, Problem> {
+        let hint = Hint::parse("0000").ok_or_else(Problem::required)?;
+        Ok(Arc::new(Token {
+            token_id: TokenId::parse(&format!("tok_{number:06}"))?,
+            member: MemberKey {
+                workspace_id: WorkspaceId::parse("acme")?,
+                member_id: MemberId::parse("max")?,
+            },
+            workspace_generation: 1,
+            member_generation: 1,
+            name: "laptop".into(),
+            hint,
+            created_at: Timestamp(0),
+            expires_at: None,
+            last_use: LastUse::issued(Timestamp(0)),
+            extras: None,
+            revoked: None,
+            awaits_record: Mark::default(),
+        }))
+    }
+
+    fn use_at(uses: &Uses, token: &Arc<Token>, at: i64) {
+        token.last_use.at.extend(Timestamp(at));
+        uses.remember(token);
     }
 
     #[test]
-    fn what_was_used_again_while_it_was_written_stays_marked_with_the_later_time()
-    -> Result<(), Problem> {
+    fn each_token_is_written_once_with_its_last_use_in_the_order_of_the_ids() -> Result<(), Problem>
+    {
         let uses = Uses::default();
-        let [one, other] = [id(1)?, id(2)?];
-        for (token_id, at) in [(&other, 5), (&one, 7), (&one, 6)] {
-            uses.mark_token(token_id, Timestamp(at));
+        let [one, other] = [token(1)?, token(2)?];
+        // As it is when memory had to let go of it, and read it anew.
+        let again = Arc::new(Token::clone(&one));
+        for (token, at) in [(&other, 5), (&one, 7), (&again, 8), (&one, 6)] {
+            use_at(&uses, token, at);
         }
-        let written = uses.marked();
-        assert_eq!(
-            written,
-            [(one.clone(), Timestamp(7)), (other, Timestamp(5))]
-        );
-        uses.mark_token(&one, Timestamp(8));
-        uses.unmark(&written);
-        assert_eq!(uses.marked(), [(one, Timestamp(8))]);
+        let taken = uses.take();
+        let (id, other_id) = (&one.token_id, &other.token_id);
+        let expected = [(id, Timestamp(8)), (other_id, Timestamp(5))];
+        assert_eq!(taken.last_uses(), expected);
+        taken.written();
+        assert_eq!(uses.take().last_uses(), []);
+        Ok(())
+    }
+
+    #[test]
+    fn what_was_not_written_or_was_used_meanwhile_is_written_the_next_time() -> Result<(), Problem>
+    {
+        let uses = Uses::default();
+        let [one, other] = [token(1)?, token(2)?];
+        use_at(&uses, &one, 5);
+        use_at(&uses, &other, 6);
+        let (id, other_id) = (&one.token_id, &other.token_id);
+        let expected = [(id, Timestamp(5)), (other_id, Timestamp(6))];
+        for _ in 0..2 {
+            assert_eq!(uses.take().last_uses(), expected, "it fails");
+        }
+        let taken = uses.take();
+        use_at(&uses, &one, 9);
+        taken.written();
+        assert_eq!(uses.take().last_uses(), [(id, Timestamp(9))]);
         Ok(())
     }
 
     #[test]
     fn no_more_are_remembered_than_fit_and_the_others_are_counted() -> Result<(), Problem> {
         let uses = Uses::default();
-        let used = MAX_MARKED + MAX_MARKED / 8;
-        for number in 0..used {
-            uses.mark_token(&id(number)?, Timestamp(1));
+        let tokens = (0..2 * MAX_MARKED).map(token);
+        let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
+        for token in &tokens {
+            use_at(&uses, token, 1);
         }
-        let (marked, left_out) = (uses.marked(), uses.left_out.load(Ordering::Relaxed));
-        assert!(marked.len() <= MAX_MARKED, "{}", marked.len());
-        assert!(marked.len() > MAX_MARKED * 9 / 10, "{}", marked.len());
-        assert_eq!(Some(used - marked.len()), usize::try_from(left_out).ok());
-        assert!(marked.is_sorted());
-        // What is marked already is moved on all the same.
-        for (token_id, _) in &marked {
-            uses.mark_token(token_id, Timestamp(2));
+        let (taken, left_out) = (uses.take(), uses.left_out.load(Ordering::Relaxed));
+        let marked = taken.tokens.len();
+        assert!(marked <= MAX_MARKED, "{marked}");
+        assert!(marked > MAX_MARKED * 9 / 10, "{marked}");
+        assert_eq!(Some(tokens.len() - marked), usize::try_from(left_out).ok());
+        taken.written();
+        // Who was left out is not for ever.
+        for token in tokens.iter().rev().take(SHARDS) {
+            use_at(&uses, token, 2);
         }
-        assert_eq!(uses.left_out.load(Ordering::Relaxed), left_out);
-        uses.unmark(&marked);
-        assert_eq!(uses.marked().len(), marked.len(), "used again");
-        uses.unmark(&uses.marked());
-        assert_eq!(uses.marked(), []);
+        let taken = uses.take();
+        assert_eq!(taken.tokens.len(), SHARDS);
+        taken.written();
         Ok(())
     }
 }

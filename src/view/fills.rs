@@ -252,14 +252,17 @@ impl Fills {
         let (sent, now) = (BootTime::now(), self.clock.now());
         let answer = line.find_presented(digests, now, self.patience).await;
         self.put_back(line).await;
-        let presentation = answer.map_err(|abort| {
+        let mut presentation = answer.map_err(|abort| {
             self.counters.fills_failed.count();
             Error::from(abort)
         })?;
         let answered = BootTime::now();
         self.answered.fetch_max(answered.0, Ordering::Relaxed);
-        match presentation.presented {
-            Presented::Known(_) => self.counters.fills_known.count(),
+        match &mut presentation.presented {
+            Presented::Known(bearer) => {
+                self.memory.share(bearer);
+                self.counters.fills_known.count();
+            }
             Presented::Unknown | Presented::Malformed => {
                 self.counters.fills_unknown.count();
                 self.places.charge(place);

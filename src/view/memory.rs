@@ -17,14 +17,14 @@ use super::{
     guard::{Guard, Judgement, ReadAt},
     key::{BuildKeyHasher, Key, Keys},
     sync::{ArcSwapOption, AtomicU64, Mutex, MutexGuard, fence},
-    table::Table,
+    table::{SlotNumber, Table},
 };
 use crate::{
     domain::{
         decide::{Bearer, Presented},
         directory::{Member, Workspace},
         event::Subject,
-        ids::{Revision, TokenId},
+        ids::{Revision, RoleName, TokenId},
         token::Token,
     },
     store::{FeedRead, Presentation},
@@ -32,6 +32,7 @@ use crate::{
 
 #[cfg(all(test, feature = "shuttle"))]
 mod races;
+mod sharing;
 
 /// How many unknown secrets are remembered, and for how long. Nobody can present a secret before it is issued, so an
 /// unknown one stays unknown; they are kept for floods only.
@@ -75,6 +76,7 @@ pub(super) struct Memory {
     members: Table<MemberEntry>,
     workspaces: Table<Arc<Workspace>>,
     unknown: Table<BootTime>,
+    roles: Mutex<Vec<RoleName>>,
     era: AtomicU64,
     sequence: AtomicU64,
     position: ArcSwapOption<Revision>,
@@ -93,13 +95,20 @@ struct Writing {
 #[derive(Clone)]
 struct TokenEntry {
     token: Arc<Token>,
-    member: Key,
+    member: Link,
+}
+
+/// To an entry of another table.
+#[derive(Clone, Copy)]
+struct Link {
+    key: Key,
+    slot: SlotNumber,
 }
 
 #[derive(Clone)]
 struct MemberEntry {
     member: Arc<Member>,
-    workspace: Key,
+    workspace: Link,
     /// Under which it was read: the deletion of a workspace, which removes its members, raises it.
     workspace_generation: i64,
 }
@@ -112,6 +121,7 @@ impl Memory {
             members: Table::new(capacity),
             workspaces: Table::new(capacity),
             unknown: Table::new(capacity.min(MAX_UNKNOWN)),
+            roles: Mutex::default(),
             era: AtomicU64::new(0),
             sequence: AtomicU64::new(0),
             position: ArcSwapOption::empty(),
@@ -174,8 +184,10 @@ impl Memory {
             let since = self.unknown.get(key)?;
             return (as_of.since(since) < UNKNOWN_LIFE).then_some(Presented::Unknown);
         };
-        let member = self.members.get(&entry.member)?;
-        let workspace = self.workspaces.get(&member.workspace)?;
+        let Link { key, slot } = entry.member;
+        let member = self.members.get_at(&key, slot)?;
+        let Link { key, slot } = member.workspace;
+        let workspace = self.workspaces.get_at(&key, slot)?;
         (member.workspace_generation == workspace.generation).then_some(Presented::Known(Bearer {
             token: entry.token,
             member: member.member,
@@ -226,21 +238,29 @@ impl Memory {
     }
 
     fn put(&self, writing: &mut Writing, key: Key, bearer: &Bearer) {
-        let [token_key, member, workspace] = self.keys_of(bearer);
+        let [token_key, member_key, workspace_key] = self.keys_of(bearer);
+        let (slot, _) = self
+            .workspaces
+            .insert(workspace_key, Arc::clone(&bearer.workspace));
         let member_entry = MemberEntry {
             member: Arc::clone(&bearer.member),
-            workspace,
+            workspace: Link {
+                key: workspace_key,
+                slot,
+            },
             workspace_generation: bearer.workspace.generation,
         };
-        self.workspaces
-            .insert(workspace, Arc::clone(&bearer.workspace));
-        self.members.insert(member, member_entry);
+        let (slot, _) = self.members.insert(member_key, member_entry);
         let entry = TokenEntry {
             token: Arc::clone(&bearer.token),
-            member,
+            member: Link {
+                key: member_key,
+                slot,
+            },
         };
         writing.secrets[token_key.shard(ID_PARTS)].insert(token_key, key);
-        if let Some(evicted) = self.tokens.insert(key, entry) {
+        let (_, evicted) = self.tokens.insert(key, entry);
+        if let Some(evicted) = evicted {
             let evicted = self.keys.token(&evicted.token.token_id);
             writing.secrets[evicted.shard(ID_PARTS)].remove(&evicted);
         }

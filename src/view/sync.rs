@@ -10,7 +10,7 @@ pub(super) use {
     rustix::time::clock_gettime,
     std::sync::{
         Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicBool, AtomicU64, fence},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, fence},
     },
 };
 
@@ -19,7 +19,7 @@ pub(super) use {
     modelled::{ArcSwapOption, clock_gettime},
     shuttle::sync::{
         Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicBool, AtomicU64, fence},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, fence},
     },
 };
 

@@ -6,11 +6,9 @@
 
 use std::sync::{PoisonError, atomic::Ordering};
 
-use hashbrown::HashTable;
-
 use super::{
     key::Key,
-    sync::{AtomicBool, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{AtomicBool, AtomicUsize, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 /// So many that a shard's growth, during which it is locked, takes a millisecond or two even among ten million entries.
@@ -18,94 +16,130 @@ const SHARDS: usize = 256;
 
 pub(super) struct Table<V> {
     shards: Box<[RwLock<Shard<V>>]>,
+    /// How many entries there are in all of them, and how many there may be. Not by the shard: by chance some get more than
+    /// others, and would have to let go of entries while others have room.
+    length: AtomicUsize,
+    capacity: usize,
 }
 
+/// Which slot of its shard an entry was in. Entries move, seldom.
+#[derive(Clone, Copy)]
+pub(super) struct SlotNumber(u32);
+
+impl SlotNumber {
+    fn of(place: usize) -> Self {
+        Self(u32::try_from(place).unwrap_or(u32::MAX))
+    }
+}
+
+/// A hash table by chaining. A lookup reads one head, one slot and seldom a second one; what it reads lies about in memory,
+/// and where there are millions of entries each place costs as much as a hundred instructions.
 struct Shard<V> {
-    /// Places in `slots`.
-    index: HashTable<u32>,
+    /// The first slot of each chain, or [`END`].
+    heads: Vec<u32>,
     slots: Vec<Slot<V>>,
     hand: usize,
-    capacity: usize,
 }
 
 struct Slot<V> {
     key: Key,
     value: V,
+    /// The next slot of its chain, or [`END`].
+    next: u32,
     is_used: AtomicBool,
 }
+
+const END: u32 = u32::MAX;
 
 impl<V> Slot<V> {
     fn new(key: Key, value: V) -> Self {
         Self {
             key,
             value,
+            next: END,
             is_used: AtomicBool::new(false),
         }
+    }
+}
+
+impl<V: Clone> Slot<V> {
+    fn used(&self) -> V {
+        // Written only where that changes anything, so that readers do not take the line from each other.
+        if !self.is_used.load(Ordering::Relaxed) {
+            self.is_used.store(true, Ordering::Relaxed);
+        }
+        self.value.clone()
     }
 }
 
 impl<V: Clone> Table<V> {
     /// Of about so many entries at most.
     pub(super) fn new(capacity: usize) -> Self {
-        // The least that makes every capacity one that is reached: few entries are not spread evenly.
+        // Of few entries each shard must have some to let go of.
         let shards = SHARDS.min(capacity.div_ceil(64).max(1));
-        let capacity = capacity.div_ceil(shards).max(1);
         let shard = || {
             RwLock::new(Shard {
-                index: HashTable::new(),
+                heads: Vec::new(),
                 slots: Vec::new(),
                 hand: 0,
-                capacity,
             })
         };
         Self {
             shards: std::iter::repeat_with(shard).take(shards).collect(),
+            length: AtomicUsize::new(0),
+            capacity: capacity.max(1),
         }
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<V> {
         let shard = self.read(key);
         let slot = &shard.slots[shard.place(key)?];
-        // Written only where that changes anything, so that readers do not take the line from each other.
-        if !slot.is_used.load(Ordering::Relaxed) {
-            slot.is_used.store(true, Ordering::Relaxed);
-        }
-        Some(slot.value.clone())
+        Some(slot.used())
     }
 
-    /// Puts a value, and gives back the one that had to go to make room.
-    pub(super) fn insert(&self, key: Key, value: V) -> Option<V> {
+    /// The same, found without the index where it still is in the slot of this number.
+    pub(super) fn get_at(&self, key: &Key, number: SlotNumber) -> Option<V> {
+        let shard = self.read(key);
+        let slot = shard.slots.get(number.0 as usize);
+        match slot.filter(|slot| slot.key == *key) {
+            Some(slot) => Some(slot.used()),
+            None => Some(shard.slots[shard.place(key)?].used()),
+        }
+    }
+
+    /// Puts a value, and tells its slot; gives back the value that had to go to make room.
+    pub(super) fn insert(&self, key: Key, value: V) -> (SlotNumber, Option<V>) {
         let mut shard = self.write(&key);
         if let Some(place) = shard.place(&key) {
             shard.slots[place].value = value;
-            return None;
+            return (SlotNumber::of(place), None);
         }
-        if shard.slots.len() >= shard.capacity {
-            return Some(shard.replace(key, value));
+        if self.len() >= self.capacity && !shard.slots.is_empty() {
+            let (place, old) = shard.replace(key, value);
+            return (SlotNumber::of(place), Some(old));
         }
-        shard.add(key, value);
-        None
+        let place = shard.add(key, value);
+        self.length.fetch_add(1, Ordering::Relaxed);
+        (SlotNumber::of(place), None)
     }
 
     pub(super) fn remove(&self, key: &Key) -> Option<V> {
         let mut shard = self.write(key);
         let place = shard.place(key)?;
+        self.length.fetch_sub(1, Ordering::Relaxed);
         Some(shard.take(place))
     }
 
     pub(super) fn clear(&self) {
         for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-            (shard.index, shard.slots, shard.hand) = (HashTable::new(), Vec::new(), 0);
+            self.length.fetch_sub(shard.slots.len(), Ordering::Relaxed);
+            (shard.heads, shard.slots, shard.hand) = (Vec::new(), Vec::new(), 0);
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        let length = |shard: &RwLock<Shard<V>>| {
-            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
-            shard.slots.len()
-        };
-        self.shards.iter().map(length).sum()
+        self.length.load(Ordering::Relaxed)
     }
 
     fn read(&self, key: &Key) -> RwLockReadGuard<'_, Shard<V>> {
@@ -121,25 +155,40 @@ impl<V: Clone> Table<V> {
 
 impl<V> Shard<V> {
     fn place(&self, key: &Key) -> Option<usize> {
-        let is_it = |place: &u32| self.slots[*place as usize].key == *key;
-        self.index
-            .find(key.hash(), is_it)
-            .map(|place| *place as usize)
+        let mut next = *self.heads.get(self.chain(key))?;
+        loop {
+            let slot = self.slots.get(next as usize)?;
+            if slot.key == *key {
+                return Some(next as usize);
+            }
+            next = slot.next;
+        }
     }
 
-    fn add(&mut self, key: Key, value: V) {
+    fn chain(&self, key: &Key) -> usize {
+        // There is a power of two of them.
+        key.hash() as usize & self.heads.len().wrapping_sub(1)
+    }
+
+    fn add(&mut self, key: Key, value: V) -> usize {
         let place = self.slots.len();
         if place == self.slots.capacity() {
             // By a quarter, not twofold: what is reserved counts as memory too.
             self.slots.reserve_exact((place / 4).max(4));
         }
         self.slots.push(Slot::new(key, value));
-        self.link(place);
+        if 2 * self.slots.len() > self.heads.len() {
+            self.heads = vec![END; (2 * self.heads.len()).max(8)];
+            (0..=place).for_each(|place| self.link(place));
+        } else {
+            self.link(place);
+        }
+        place
     }
 
     /// Puts a value in the place of the first that was not used since the hand came by. The hand goes on, so that what is
     /// new has a whole round to be used in.
-    fn replace(&mut self, key: Key, value: V) -> V {
+    fn replace(&mut self, key: Key, value: V) -> (usize, V) {
         loop {
             let place = self.hand % self.slots.len();
             self.hand = place + 1;
@@ -147,7 +196,7 @@ impl<V> Shard<V> {
                 self.unlink(place);
                 let old = std::mem::replace(&mut self.slots[place], Slot::new(key, value));
                 self.link(place);
-                return old.value;
+                return (place, old.value);
             }
         }
     }
@@ -167,22 +216,24 @@ impl<V> Shard<V> {
     }
 
     fn link(&mut self, place: usize) {
-        let slots = &self.slots;
-        let hash = slots[place].key.hash();
-        let rehash = |place: &u32| slots[*place as usize].key.hash();
-        if let Ok(place) = u32::try_from(place) {
-            self.index.insert_unique(hash, place, rehash);
-        }
+        let chain = self.chain(&self.slots[place].key);
+        let SlotNumber(number) = SlotNumber::of(place);
+        self.slots[place].next = std::mem::replace(&mut self.heads[chain], number);
     }
 
     fn unlink(&mut self, place: usize) {
-        let hash = self.slots[place].key.hash();
-        let entry = self
-            .index
-            .find_entry(hash, |other| *other as usize == place);
-        if let Ok(entry) = entry {
-            entry.remove();
+        let SlotNumber(number) = SlotNumber::of(place);
+        let next = self.slots[place].next;
+        let chain = self.chain(&self.slots[place].key);
+        let mut before = self.heads[chain];
+        if before == number {
+            self.heads[chain] = next;
+            return;
         }
+        while self.slots[before as usize].next != number {
+            before = self.slots[before as usize].next;
+        }
+        self.slots[before as usize].next = next;
     }
 }
 
@@ -209,11 +260,12 @@ mod tests {
             capacity in 1..200_usize,
         ) {
             let table = Table::new(capacity);
-            let mut model = HashMap::new();
+            let (mut model, mut slots) = (HashMap::new(), HashMap::new());
             for (step, number, value) in steps {
                 match step {
                     0 => {
-                        let evicted = table.insert(key(number), (number, value));
+                        let (slot, evicted) = table.insert(key(number), (number, value));
+                        slots.insert(number, slot);
                         model.insert(number, value);
                         if let Some((number, value)) = evicted {
                             prop_assert_eq!(model.remove(&number), Some(value));
@@ -223,10 +275,15 @@ mod tests {
                         table.remove(&key(number)),
                         model.remove(&number).map(|value| (number, value))
                     ),
-                    _ => prop_assert_eq!(
-                        table.get(&key(number)),
-                        model.get(&number).map(|value| (number, *value))
-                    ),
+                    _ => {
+                        let expected = model.get(&number).map(|value| (number, *value));
+                        prop_assert_eq!(table.get(&key(number)), expected);
+                        // Where it was when it was put, and anywhere else.
+                        let slots = [slots.get(&number).copied(), Some(SlotNumber(value % 256))];
+                        for slot in slots.into_iter().flatten() {
+                            prop_assert_eq!(table.get_at(&key(number), slot), expected);
+                        }
+                    }
                 }
                 prop_assert_eq!(table.len(), model.len());
                 prop_assert!(table.len() < capacity + 64);

@@ -20,7 +20,7 @@ use crate::{
         scope::Scope,
         secret::{Hint, Secret, SecretText},
         time::Timestamp,
-        token::{Extras, LastUse, Limits, Origin, Token, TokenRecord, TokenState},
+        token::{Extras, LastUse, Limits, Mark, Origin, Token, TokenRecord, TokenState},
         token_policy::{Expiry, TokenPolicy},
     },
     service::{Rules, Service, member_not_found},
@@ -294,6 +294,7 @@ impl Issue {
             last_use: LastUse::issued(now),
             extras: Extras::from(self.request.limits.clone()).boxed(),
             revoked: None,
+            awaits_record: Mark::default(),
         }
     }
 }

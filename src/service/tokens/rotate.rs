@@ -18,7 +18,7 @@ use crate::{
         request::Content,
         secret::SecretText,
         time::{Timestamp, millis},
-        token::{self, Extras, LastUse, Origin, Token, TokenRecord, TokenState},
+        token::{self, Extras, LastUse, Mark, Origin, Token, TokenRecord, TokenState},
         token_policy::Expiry,
     },
     service::{Rules, Service, member_not_found},
@@ -216,6 +216,7 @@ impl Rotate {
             last_use: LastUse::issued(tx.now()),
             extras: extras.boxed(),
             revoked: None,
+            awaits_record: Mark::default(),
             ..predecessor.clone()
         };
         tx.insert_token(self.minted.row(&token, &name)).await?;

@@ -13,7 +13,9 @@ use crate::{
         scope::Scope,
         secret::Hint,
         time::Timestamp,
-        token::{Extras, LIMITED_RULES, LastUse, Limits, PLAIN_RULES, Revocation, Rotated, Token},
+        token::{
+            Extras, LIMITED_RULES, LastUse, Limits, Mark, PLAIN_RULES, Revocation, Rotated, Token,
+        },
     },
     store::fault::Abort,
 };
@@ -105,6 +107,7 @@ impl TryFrom<Model> for Token {
             last_use: LastUse::issued(Timestamp(row.created_at)),
             extras: extras.boxed(),
             revoked,
+            awaits_record: Mark::default(),
         })
     }
 }

@@ -11,7 +11,7 @@ use countersign::domain::{
     scope::Scope,
     secret::Hint,
     time::Timestamp,
-    token::{Extras, LastUse, Limits, Origin, Revocation, Token},
+    token::{Extras, LastUse, Limits, Mark, Origin, Revocation, Token},
     token_policy::TokenPolicy,
 };
 
@@ -253,6 +253,7 @@ impl Cell {
                 last_use: LastUse::issued(Timestamp(0)),
                 extras: Extras::from(self.limits()).boxed(),
                 revoked: (token == "revoked").then(|| Box::new(revocation())),
+                awaits_record: Mark::default(),
             }),
             member: Arc::new(Member {
                 workspace_id: workspace_id.clone(),

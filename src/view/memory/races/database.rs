@@ -17,7 +17,7 @@ use crate::{
         ids::{CallerName, EventId, MemberId, MemberKey, Revision, RoleName, TokenId, WorkspaceId},
         secret::Hint,
         time::Timestamp,
-        token::{LastUse, Origin, Revocation, Token, TokenState},
+        token::{LastUse, Mark, Origin, Revocation, Token, TokenState},
         token_policy::TokenPolicy,
     },
     store::{FeedEvent, FeedRead, Presentation},
@@ -122,6 +122,7 @@ impl Committed {
                 last_use: LastUse::issued(EPOCH),
                 extras: None,
                 revoked: None,
+                awaits_record: Mark::default(),
             })
         };
         Self {
