@@ -58,7 +58,7 @@ struct Parts {
     watchers: Watchers,
     view: View,
     reuses: Reuses,
-    uses: Uses,
+    uses: Arc<Uses>,
     /// Held while tokens are stored under another pepper, and while the peppers are changed.
     rekeying: Mutex<()>,
     /// When old requests were forgotten last, in milliseconds since the epoch.
@@ -107,7 +107,7 @@ impl Service {
             watchers: Watchers::default(),
             view,
             reuses: Reuses::default(),
-            uses: Uses::default(),
+            uses: Arc::default(),
             rekeying: Mutex::default(),
             forgotten_at: AtomicI64::new(0),
             retention: Retention::default(),

@@ -4,7 +4,6 @@
 //! Tokens that were found under another pepper than the active one are stored under that on the same occasion.
 
 use std::{
-    cmp::Reverse,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -12,7 +11,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard},
+    task::spawn_blocking,
+    time::sleep,
+};
 
 use super::Service;
 use crate::domain::{decide::Bearer, error::Error, ids::TokenId, time::Timestamp, token::Token};
@@ -39,6 +42,8 @@ const LAST_WRITING: Duration = Duration::from_secs(5);
 pub(super) struct Uses {
     shards: Box<[Mutex<Vec<Arc<Token>>>]>,
     left_out: AtomicU64,
+    /// Held by who writes: nothing that another has taken is overlooked.
+    turn: Arc<AsyncMutex<()>>,
     /// There is so much, or something so urgent, that it should not wait.
     is_filling: Notify,
 }
@@ -50,6 +55,7 @@ impl Default for Uses {
                 .take(SHARDS)
                 .collect(),
             left_out: AtomicU64::new(0),
+            turn: Arc::default(),
             is_filling: Notify::new(),
         }
     }
@@ -85,15 +91,29 @@ impl Uses {
         }
     }
 
-    /// Takes all that are marked, and their marks: who uses one from now on marks it anew.
-    fn take(&self) -> Taken<'_> {
+    /// Takes all that are marked, and their marks: who uses one from now on marks it anew. Waits for whoever writes; of very
+    /// many it takes a tenth of a second.
+    fn take(self: Arc<Self>) -> Taken {
+        let turn = Arc::clone(&self.turn).blocking_lock_owned();
         let shards = self.shards.iter();
         let tokens = shards.flat_map(|shard| std::mem::take(&mut *lock(shard)));
         let tokens: Vec<Arc<Token>> = tokens.collect();
-        for token in &tokens {
+        let last_use = |token: &Arc<Token>| {
             token.awaits_record.clear();
+            (token.token_id.clone(), token.last_use.at.get())
+        };
+        let mut last_uses: Vec<_> = tokens.iter().map(last_use).collect();
+        // By id, and of one that has been read anew in between, which may be here twice, the later use first.
+        last_uses.sort_unstable_by(|(id, at), (other_id, other_at)| {
+            id.cmp(other_id).then(other_at.cmp(at))
+        });
+        last_uses.dedup_by(|(id, _), (before, _)| id == before);
+        Taken {
+            uses: self,
+            tokens,
+            last_uses,
+            _turn: turn,
         }
-        Taken { uses: self, tokens }
     }
 
     /// By where it is, which is as good as by chance.
@@ -104,29 +124,21 @@ impl Uses {
 }
 
 /// Marked tokens that are being written, and are marked again unless that is done.
-struct Taken<'a> {
-    uses: &'a Uses,
+struct Taken {
+    uses: Arc<Uses>,
     tokens: Vec<Arc<Token>>,
+    /// When they were, in the order of their ids.
+    last_uses: Vec<(TokenId, Timestamp)>,
+    _turn: OwnedMutexGuard<()>,
 }
 
-impl Taken<'_> {
-    /// When they were last used, in the order of their ids. One that has been read anew in between may be there twice.
-    fn last_uses(&self) -> Vec<(&TokenId, Timestamp)> {
-        let tokens = self.tokens.iter();
-        let mut uses: Vec<_> = tokens
-            .map(|token| (&token.token_id, token.last_use.at.get()))
-            .collect();
-        uses.sort_unstable_by_key(|(token_id, at)| (*token_id, Reverse(*at)));
-        uses.dedup_by_key(|(token_id, _)| *token_id);
-        uses
-    }
-
+impl Taken {
     fn written(mut self) {
         self.tokens.clear();
     }
 }
 
-impl Drop for Taken<'_> {
+impl Drop for Taken {
     fn drop(&mut self) {
         for token in &self.tokens {
             self.uses.remember(token);
@@ -188,8 +200,11 @@ impl Service {
         if left_out > 0 {
             tracing::warn!(left_out, "more tokens were used than are remembered");
         }
-        let taken = uses.take();
-        for batch in taken.last_uses().chunks(BATCH) {
+        let uses = Arc::clone(uses);
+        // Elsewhere than where decisions are made.
+        let taken = spawn_blocking(move || uses.take()).await;
+        let taken = taken.map_err(|_| Error::Unavailable)?;
+        for batch in taken.last_uses.chunks(BATCH) {
             self.0.store.write_uses(batch).await?;
         }
         taken.written();
@@ -240,50 +255,51 @@ mod tests {
     #[test]
     fn each_token_is_written_once_with_its_last_use_in_the_order_of_the_ids() -> Result<(), Problem>
     {
-        let uses = Uses::default();
+        let uses = Arc::new(Uses::default());
         let [one, other] = [token(1)?, token(2)?];
         // As it is when memory had to let go of it, and read it anew.
         let again = Arc::new(Token::clone(&one));
         for (token, at) in [(&other, 5), (&one, 7), (&again, 8), (&one, 6)] {
             use_at(&uses, token, at);
         }
-        let taken = uses.take();
-        let (id, other_id) = (&one.token_id, &other.token_id);
+        let taken = Arc::clone(&uses).take();
+        let (id, other_id) = (one.token_id.clone(), other.token_id.clone());
         let expected = [(id, Timestamp(8)), (other_id, Timestamp(5))];
-        assert_eq!(taken.last_uses(), expected);
+        assert_eq!(taken.last_uses, expected);
         taken.written();
-        assert_eq!(uses.take().last_uses(), []);
+        assert_eq!(uses.take().last_uses, []);
         Ok(())
     }
 
     #[test]
     fn what_was_not_written_or_was_used_meanwhile_is_written_the_next_time() -> Result<(), Problem>
     {
-        let uses = Uses::default();
+        let uses = Arc::new(Uses::default());
         let [one, other] = [token(1)?, token(2)?];
         use_at(&uses, &one, 5);
         use_at(&uses, &other, 6);
-        let (id, other_id) = (&one.token_id, &other.token_id);
-        let expected = [(id, Timestamp(5)), (other_id, Timestamp(6))];
+        let (id, other_id) = (one.token_id.clone(), other.token_id.clone());
+        let expected = [(id.clone(), Timestamp(5)), (other_id, Timestamp(6))];
         for _ in 0..2 {
-            assert_eq!(uses.take().last_uses(), expected, "it fails");
+            assert_eq!(Arc::clone(&uses).take().last_uses, expected, "it fails");
         }
-        let taken = uses.take();
+        let taken = Arc::clone(&uses).take();
         use_at(&uses, &one, 9);
         taken.written();
-        assert_eq!(uses.take().last_uses(), [(id, Timestamp(9))]);
+        assert_eq!(uses.take().last_uses, [(id, Timestamp(9))]);
         Ok(())
     }
 
     #[test]
     fn no_more_are_remembered_than_fit_and_the_others_are_counted() -> Result<(), Problem> {
-        let uses = Uses::default();
+        let uses = Arc::new(Uses::default());
         let tokens = (0..2 * MAX_MARKED).map(token);
         let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
         for token in &tokens {
             use_at(&uses, token, 1);
         }
-        let (taken, left_out) = (uses.take(), uses.left_out.load(Ordering::Relaxed));
+        let taken = Arc::clone(&uses).take();
+        let left_out = uses.left_out.load(Ordering::Relaxed);
         let marked = taken.tokens.len();
         assert!(marked <= MAX_MARKED, "{marked}");
         assert!(marked > MAX_MARKED * 9 / 10, "{marked}");

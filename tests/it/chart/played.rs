@@ -171,5 +171,7 @@ fn the_image_is_nobodys_and_has_one_program() {
     let exposed = config["ExposedPorts"].as_object().expect("ports");
     let ports: Vec<&str> = exposed.keys().map(String::as_str).collect();
     assert_eq!(ports, ["50051/tcp", "9464/tcp"]);
-    assert_eq!(items(&config["Env"]).count(), 1, "only a path");
+    let variables: Vec<&Value> = items(&config["Env"]).collect();
+    assert_eq!(variables.len(), 2, "a path besides: {variables:?}");
+    assert!(variables.contains(&&json!("MIMALLOC_PURGE_DELAY=-1")));
 }
