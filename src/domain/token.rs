@@ -136,6 +136,7 @@ impl Latest {
     pub fn extend(&self, at: Timestamp) {
         // Written only where that changes anything, so that those who do it do not take the line from each other.
         if self.get() < at {
+            // In one order with the marks: see `Mark::clear`.
             self.0.fetch_max(at.0, Ordering::SeqCst);
         }
     }
@@ -179,6 +180,7 @@ impl Clone for Mark {
     }
 }
 
+/// No record differs from another by it.
 impl PartialEq for Mark {
     fn eq(&self, _: &Self) -> bool {
         true

@@ -97,7 +97,7 @@ impl<V: Clone> Table<V> {
         Some(slot.used())
     }
 
-    /// The same, found without the index where it still is in the slot of this number.
+    /// The same, found without its chain where it still is in the slot of this number.
     pub(super) fn get_at(&self, key: &Key, number: SlotNumber) -> Option<V> {
         let shard = self.read(key);
         let slot = shard.slots.get(number.0 as usize);
