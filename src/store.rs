@@ -3,6 +3,7 @@
 //! Rows become domain types here and nowhere else, and no error of the database leaves this module: it is logged once, by
 //! its `Display` alone, and becomes [`Error::Unavailable`].
 
+mod background;
 mod connect;
 mod directory;
 mod embedded;
@@ -25,6 +26,7 @@ mod turns;
 mod uses;
 mod vitals;
 
+pub use background::Background;
 pub use connect::{
     StoreError, live_tokens_by_pepper, migrate, pending_migrations, set_staleness_bound,
 };
@@ -67,6 +69,7 @@ pub struct Store {
     /// The newest revision that was read or written here.
     head: Arc<AtomicI64>,
     retained: Arc<retention::Retained>,
+    background: Arc<Background>,
     /// Called with each change that was committed.
     observer: Option<Observer>,
     /// Called with each change that was or may have been made, before its caller is told.
@@ -99,6 +102,11 @@ impl Store {
             db: self.read.clone(),
             head: Arc::clone(&self.head),
         }
+    }
+
+    /// Threads for whatever waits for the database.
+    pub fn background(&self) -> &Arc<Background> {
+        &self.background
     }
 
     /// Calls back with every change that is committed from now on, once and after the commit: never for one that was

@@ -130,6 +130,7 @@ impl View {
         let followed = Arc::new(Followed::new(settings.staleness_bound));
         let rekeys = Arc::new(Rekeys::default());
         let shared = fills::Shared {
+            background: Arc::clone(store.background()),
             memory: Arc::clone(&memory),
             followed: Arc::clone(&followed),
             rekeys: Arc::clone(&rekeys),

@@ -1,5 +1,6 @@
 //! The load generator: connections with calls in flight, in a closed loop (a call follows an answer) or an open one (calls
-//! come at a fixed rate, and what is late counts from when it should have begun). Every answer is looked at.
+//! come by chance, so many a second, as those of many who know nothing of each other do, and what is late counts from when
+//! it should have begun). Every answer is looked at.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -14,6 +15,7 @@ use super::{
     frames::{self, Fields},
     outcome::Outcome,
     processors::yield_to_others,
+    tokens::Random,
 };
 
 /// Far more than any connection has in flight; a power of two. One call may be answered after a thousand that began later.
@@ -133,6 +135,8 @@ struct Call {
 }
 
 struct Connection {
+    /// Its own at this end.
+    number: u64,
     stream: TcpStream,
     authority: String,
     key: Option<String>,
@@ -160,7 +164,9 @@ impl Connection {
         // At once: a connection that says nothing is cut.
         stream.write_all(&greeting).expect("it is sent");
         stream.set_nonblocking(true).expect("an option");
+        let number = stream.local_addr().expect("it has one").port();
         Self {
+            number: u64::from(number),
             stream,
             authority: address.to_string(),
             key: key.map(str::to_owned),
@@ -187,24 +193,27 @@ impl Connection {
         let mut outcome = Outcome::default();
         let start = Instant::now();
         let end = start + duration;
-        let (most, interval) = match pace {
+        let (most, rate) = match pace {
             Pace::Closed(in_flight) => (in_flight, None),
-            Pace::Open(rate) => (MOST_OPEN, Some(Duration::from_secs_f64(1.0 / rate))),
+            Pace::Open(rate) => (MOST_OPEN, Some(rate)),
         };
-        let mut due = start;
+        // Connections that kept step would all call at once.
+        let mut random = Random(self.number);
+        let mut gap = |rate: f64| Duration::from_secs_f64(random.exponential() / rate);
+        let mut due = start + rate.map(&mut gap).unwrap_or_default();
         let mut is_exhausted = false;
         // What the window did not admit, or a call that still has its slot, and when it should have begun.
         let mut waiting: Option<Instant> = None;
         loop {
             let now = Instant::now();
             while self.in_flight < most && !is_exhausted {
-                let began = match (waiting.take(), interval) {
+                let began = match (waiting.take(), rate) {
                     (Some(began), _) => began,
                     (None, _) if now >= end => break,
                     (None, Some(_)) if due > now => break,
-                    (None, interval) => {
-                        let began = if interval.is_some() { due } else { now };
-                        due += interval.unwrap_or_default();
+                    (None, rate) => {
+                        let began = if rate.is_some() { due } else { now };
+                        due += rate.map(&mut gap).unwrap_or_default();
                         self.body.clear();
                         if !source(&mut self.body) {
                             is_exhausted = true;
@@ -230,21 +239,16 @@ impl Connection {
                 self.in_flight = 0;
                 break;
             }
-            if self.received_nothing_to_do(most, is_over, waiting.is_some()) {
-                let until = match (interval, is_over) {
-                    (Some(_), false) => due.min(end),
-                    _ => now + Duration::from_millis(100),
-                };
-                self.wait(until);
+            // Only the peer brings on what is held up. Not to ask the clock then leaves the processor to others.
+            let is_held = is_over || waiting.is_some() || self.in_flight >= most;
+            match rate {
+                _ if is_held => self.wait(now + Duration::from_millis(100)),
+                Some(_) => self.wait(due.min(end)),
+                None => {}
             }
         }
         outcome.elapsed = start.elapsed();
         outcome
-    }
-
-    /// Whether only the peer or the clock can bring anything on.
-    fn received_nothing_to_do(&self, most: usize, is_over: bool, is_held: bool) -> bool {
-        is_over || is_held || self.in_flight >= most || most == MOST_OPEN
     }
 
     fn wait(&mut self, until: Instant) {

@@ -29,6 +29,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
+    /// How long until something happens that happens once in a while by chance, where one is the mean.
+    pub(crate) fn exponential(&mut self) -> f64 {
+        let fraction = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
+        -(-fraction).ln_1p()
+    }
+
     /// A number below this one.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound

@@ -7,6 +7,7 @@ use sea_orm_migration::MigratorTrait;
 
 use super::{
     Abort, Session, Store,
+    background::Background,
     fault::is_passing,
     lock::FileLock,
     migration::Migrator,
@@ -61,6 +62,9 @@ pub enum StoreError {
     /// A pepper in use would get another key under its id.
     #[error("the pepper `{0}` has another key than the running one: give a new pepper a new id")]
     PepperChanged(String),
+    /// The system has no threads for what is done with it.
+    #[error("threads for work with the database cannot be started: {0}")]
+    Threads(io::Error),
     /// The database failed while it was open.
     #[error("the database failed: {0}")]
     Unreadable(DbErr),
@@ -120,6 +124,7 @@ impl Store {
             turns: Arc::new(Turns::new(usize::try_from(writers).unwrap_or(1))),
             head: Arc::default(),
             retained: Arc::default(),
+            background: Arc::new(Background::start().map_err(StoreError::Threads)?),
             observer: None,
             on_outcome: None,
             on_statement: None,

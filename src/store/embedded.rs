@@ -7,7 +7,7 @@ use rustix::process::{Pid, setpriority_process};
 /// How far their priority is below that of all else, by the `nice` of POSIX: where both want a processor they have a tenth
 /// of it. Without, a decision that memory can make waits for them by several milliseconds when the database is asked for
 /// more than it can do.
-const NICENESS: i32 = 10;
+pub(super) const NICENESS: i32 = 10;
 /// What they are called begins with this.
 const NAMED: &str = "csn-sqlite-";
 /// Where Linux lists the threads of a process. Elsewhere threads have no priority of their own, and keep that of all.

@@ -9,7 +9,7 @@ use sea_orm::{
     ConnectionTrait, DatabaseTransaction, SqliteTransactionMode, TransactionOptions,
     TransactionTrait,
 };
-use tracing::{Instrument, Span, info_span};
+use tracing::{Instrument, info_span};
 
 use super::{
     Session, Store, Tx,
@@ -108,7 +108,7 @@ impl Store {
             let _turn = turn;
             store.run_to_end(mutation).await
         };
-        let run = tokio::spawn(run.instrument(Span::current()));
+        let run = self.background.spawn(run);
         run.await.unwrap_or_else(|error| {
             tracing::error!(error = %error, "a mutation did not run to its end");
             Err(Error::OutcomeUnknown)

@@ -22,6 +22,9 @@ const LIFETIME: Duration = Duration::from_secs(30 * 60);
 const TRUSTED_IDLE: Duration = Duration::from_secs(5);
 /// How long that may take it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How many pages are in the log of an embedded database before it is copied into the file by whoever commits. A thousand,
+/// as SQLite itself has it, take milliseconds, for which a decision may wait: no system takes a processor away at once.
+const CHECKPOINT_PAGES: &str = "200";
 
 /// A connection for whoever sees to it that its other end answers.
 pub(super) async fn connect(
@@ -103,6 +106,7 @@ fn options(url: &DatabaseUrl, connections: u32) -> ConnectOptions {
                 // With WAL, anything less may lose acknowledged commits when the power fails.
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(ACQUIRE_TIMEOUT)
+                .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
                 .thread_name(embedded::thread_name)
         })
         .map_sqlx_sqlite_pool_opts(|pool| {

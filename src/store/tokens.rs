@@ -1,32 +1,25 @@
 //! Tokens: finding them with their member and workspace in one statement, listing, writing and revoking them.
 
 mod notices;
+mod presented;
 mod revoke;
 mod room;
 mod rotate;
 mod select;
 
 use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, EntityTrait, ExprTrait, FromQueryResult, IntoActiveModel,
-    Order, QueryResult, QuerySelect,
-    sea_query::{Cond, Expr, Func, JoinType, LockType, Query, SelectStatement},
+    ConnectionTrait, DbErr, EntityTrait, ExprTrait, IntoActiveModel, Order, QuerySelect,
+    sea_query::{Cond, Expr, Func, JoinType, LockType, Query},
 };
 
 use self::select::{
-    bearer, ends_before, is_digest, is_ended_by, is_in, is_unended, is_unused_since, join_bearer,
-    record, select_columns, select_presented, select_records,
+    ends_before, is_digest, is_ended_by, is_in, is_unended, is_unused_since, join_bearer, record,
+    select_records,
 };
-pub use self::{notices::DueToken, room::Room};
-use super::{
-    Session, Tx,
-    connect::READERS,
-    entity::{feed_head, token},
-    fault::Abort,
-};
+pub use self::{notices::DueToken, presented::Presentation, room::Room};
+use super::{Session, Tx, entity::token, fault::Abort};
 use crate::domain::{
-    decide::Presented,
-    error::Error,
-    ids::{MemberId, Revision, TokenId, WorkspaceId},
+    ids::{MemberId, TokenId, WorkspaceId},
     name::Name,
     notice::due_by,
     pepper::Digest,
@@ -34,16 +27,6 @@ use crate::domain::{
     token::{LIMITED_RULES, PLAIN_RULES, Token, TokenRecord, TokenState},
     token_policy::TokenPolicy,
 };
-
-/// What a presented secret came to, and the position at which it was looked up.
-pub struct Presentation {
-    /// Known or unknown.
-    pub presented: Presented,
-    /// The newest change that was seen.
-    pub revision: Revision,
-    /// The pepper that it is stored under, where it is known.
-    pub pepper_id: Option<String>,
-}
 
 /// Which tokens a listing shows.
 pub struct TokenFilter {
@@ -74,43 +57,6 @@ pub struct NewToken<'a> {
 }
 
 impl<C: ConnectionTrait> Session<C> {
-    /// Looks up a secret by its digests, with its member, workspace and the feed's head: one statement, so that all four
-    /// are of one instant.
-    #[tracing::instrument(skip_all, name = "store.find_presented")]
-    pub async fn find_presented(
-        &self,
-        digests: &[Digest],
-        now: Timestamp,
-    ) -> Result<Presentation, Abort> {
-        let mut query = Query::select();
-        query
-            .from_as("feed_head", "h")
-            .join_as(JoinType::LeftJoin, "token", "t", is_digest(digests))
-            .and_where(Expr::col(("h", feed_head::Column::Id)).eq(feed_head::ONLY));
-        select_columns::<feed_head::Column>(&mut query, "h");
-        select_presented(&mut query);
-        query.expr_as(self.in_recovery(), "in_recovery");
-        let row = self.query_one_again(&query).await?;
-        let row = row.ok_or_else(|| Abort::corrupt("the feed has no head".to_owned()))?;
-        if row.try_get("", "in_recovery")? {
-            tracing::error!("the database is a standby, whose answers may be old");
-            return Err(Error::Unavailable.into());
-        }
-        let head = feed_head::Model::from_query_result(&row, "h_")?;
-        let stored = token::Model::from_query_result_optional(&row, "t_")?;
-        let presented = match stored {
-            Some(_) => Presented::Known(bearer(&row, now)?),
-            None => Presented::Unknown,
-        };
-        let revision = head.try_into()?;
-        self.saw_head(&revision);
-        Ok(Presentation {
-            presented,
-            revision,
-            pepper_id: stored.map(|token| token.pepper_id),
-        })
-    }
-
     /// The record of a token.
     #[tracing::instrument(skip_all, name = "store.find_token")]
     pub async fn find_token(
@@ -242,26 +188,6 @@ impl<C: ConnectionTrait> Session<C> {
         rows.iter()
             .map(|row| Ok((row.try_get("", "pepper_id")?, row.try_get("", "live")?)))
             .collect()
-    }
-
-    /// Asks again where the connection turns out to be gone. After a restart of the database all that the pool holds may be.
-    async fn query_one_again(&self, query: &SelectStatement) -> Result<Option<QueryResult>, Abort> {
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            match self.db.query_one(query).await.map_err(Abort::from) {
-                Err(abort) if abort.is_broken_connection() && attempts <= READERS => {}
-                row => return row,
-            }
-        }
-    }
-
-    /// Whether the server replays another's log and so may be behind it.
-    fn in_recovery(&self) -> Expr {
-        match self.backend() {
-            DbBackend::Postgres => Expr::cust("pg_is_in_recovery()"),
-            _ => Expr::value(false),
-        }
     }
 }
 

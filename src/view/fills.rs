@@ -10,8 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::watch, task::JoinSet, time::timeout};
-use tracing::Instrument;
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     age::BootTime,
@@ -31,7 +30,7 @@ use crate::{
         pepper::{Digest, Rekey},
         time::Clock,
     },
-    store::{Line, Presentation},
+    store::{Background, Line, Presentation},
 };
 
 /// Rows as they were read.
@@ -61,6 +60,7 @@ pub(super) struct Wanted<'a> {
 
 /// What the view has for all of its parts.
 pub(super) struct Shared {
+    pub(super) background: Arc<Background>,
     pub(super) memory: Arc<Memory>,
     pub(super) followed: Arc<Followed>,
     pub(super) rekeys: Arc<Rekeys>,
@@ -82,6 +82,7 @@ impl Hash for Sought {
 }
 
 pub(super) struct Fills {
+    background: Arc<Background>,
     memory: Arc<Memory>,
     followed: Arc<Followed>,
     rekeys: Arc<Rekeys>,
@@ -110,12 +111,14 @@ impl Fills {
     ) -> Self {
         let [turn, patience] = times;
         let Shared {
+            background,
             memory,
             followed,
             rekeys,
             counters,
         } = shared;
         Self {
+            background,
             memory,
             followed,
             rekeys,
@@ -134,12 +137,10 @@ impl Fills {
 
     /// Opens the connections that there may be, as far as they are not open yet.
     pub(super) async fn open(&self) -> Result<(), Error> {
-        let mut opening = JoinSet::new();
-        for _ in lock(&self.lines).len()..self.connections {
-            opening.spawn((self.new_line)().open());
-        }
-        while let Some(line) = opening.join_next().await {
-            let line = line.map_err(|_| Error::Unavailable)?;
+        let missing = lock(&self.lines).len()..self.connections;
+        let open = |_| self.background.spawn((self.new_line)().open());
+        for line in missing.map(open).collect::<Vec<_>>() {
+            let line = line.await.map_err(|_| Error::Unavailable)?;
             self.put_back(line.map_err(Error::from)?).await;
         }
         Ok(())
@@ -208,7 +209,7 @@ impl Fills {
             drop(place);
             land.send_replace(Some(outcome));
         };
-        tokio::spawn(fly.in_current_span());
+        self.background.spawn(fly);
         Ok(Some((flight, Whose::Own)))
     }
 

@@ -212,11 +212,12 @@ impl Memory {
     ) -> Admission {
         let presented = &presentation.presented;
         let mut writing = self.write();
-        let keys = match presented {
-            Presented::Known(bearer) => Vec::from(self.keys_of(bearer)),
-            Presented::Unknown | Presented::Malformed => Vec::new(),
+        let known = match presented {
+            Presented::Known(bearer) => Some((self.keys_of(bearer), bearer)),
+            Presented::Unknown | Presented::Malformed => None,
         };
-        match writing.guard.judge(read, &keys, BootTime::now()) {
+        let keys = known.as_ref().map_or(&[][..], |(keys, _)| keys);
+        match writing.guard.judge(read, keys, BootTime::now()) {
             Judgement::Good => {}
             Judgement::Ahead => return Admission::Ahead,
             Judgement::Stale => return Admission::Stale,
@@ -224,11 +225,11 @@ impl Memory {
         let Some(revision) = writing.guard.position() else {
             return Admission::Stale;
         };
-        match presented {
+        match (presented, known) {
             _ if era != self.era() => {}
-            Presented::Known(bearer) => self.put(&mut writing, key, bearer),
-            Presented::Unknown => drop(self.unknown.insert(key, read.sent)),
-            Presented::Malformed => {}
+            (_, Some((keys, bearer))) => self.put(&mut writing, key, keys, bearer),
+            (Presented::Unknown, None) => drop(self.unknown.insert(key, read.sent)),
+            _ => {}
         }
         Admission::Gathered(Gathered {
             presented: presented.clone(),
@@ -237,8 +238,8 @@ impl Memory {
         })
     }
 
-    fn put(&self, writing: &mut Writing, key: Key, bearer: &Bearer) {
-        let [token_key, member_key, workspace_key] = self.keys_of(bearer);
+    fn put(&self, writing: &mut Writing, key: Key, keys: [Key; 3], bearer: &Bearer) {
+        let [token_key, member_key, workspace_key] = keys;
         let (slot, _) = self
             .workspaces
             .insert(workspace_key, Arc::clone(&bearer.workspace));

@@ -223,8 +223,13 @@ pub(super) fn select_records() -> SelectStatement {
     query
 }
 
-pub(super) fn bearer(row: &QueryResult, now: Timestamp) -> Result<Bearer, Abort> {
-    let mut token: Token = token::Model::from_query_result(row, "t_")?.try_into()?;
+/// A token with what else is in its row.
+pub(super) fn bearer(
+    token: token::Model,
+    row: &QueryResult,
+    now: Timestamp,
+) -> Result<Bearer, Abort> {
+    let mut token: Token = token.try_into()?;
     let last_used_at = last_used_at(row)?;
     token.last_use = LastUse::new(last_used_at.unwrap_or(token.created_at), now);
     Ok(Bearer {
@@ -239,7 +244,7 @@ pub(super) fn record(row: &QueryResult, now: Timestamp) -> Result<TokenRecord, A
         token,
         member,
         workspace,
-    } = bearer(row, now)?;
+    } = bearer(token::Model::from_query_result(row, "t_")?, row, now)?;
     let state = token.state(&workspace, &member, now);
     let mut revocations: Vec<Revocation> = token.revoked.as_deref().cloned().into_iter().collect();
     for prefix in ["rw_", "rm_"] {
