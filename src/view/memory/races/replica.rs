@@ -238,7 +238,8 @@ impl Replica {
         let Some(revision) = writing.guard.position() else {
             return Admission::Stale;
         };
-        self.memory.put(&mut writing, key, bearer);
+        let keys = self.memory.keys_of(bearer);
+        self.memory.put(&mut writing, key, keys, bearer);
         Admission::Gathered(Gathered {
             presented: fill.presentation.presented.clone(),
             revision,
