@@ -135,8 +135,6 @@ struct Call {
 }
 
 struct Connection {
-    /// Its own at this end.
-    number: u64,
     stream: TcpStream,
     authority: String,
     key: Option<String>,
@@ -164,9 +162,7 @@ impl Connection {
         // At once: a connection that says nothing is cut.
         stream.write_all(&greeting).expect("it is sent");
         stream.set_nonblocking(true).expect("an option");
-        let number = stream.local_addr().expect("it has one").port();
         Self {
-            number: u64::from(number),
             stream,
             authority: address.to_string(),
             key: key.map(str::to_owned),
@@ -197,8 +193,9 @@ impl Connection {
             Pace::Closed(in_flight) => (in_flight, None),
             Pace::Open(rate) => (MOST_OPEN, Some(rate)),
         };
-        // Connections that kept step would all call at once.
-        let mut random = Random(self.number);
+        // Its own: connections that kept step would all call at once.
+        let number = self.stream.local_addr().expect("it has one").port();
+        let mut random = Random(number.into());
         let mut gap = |rate: f64| Duration::from_secs_f64(random.exponential() / rate);
         let mut due = start + rate.map(&mut gap).unwrap_or_default();
         let mut is_exhausted = false;

@@ -2,14 +2,13 @@
 
 use std::io;
 
-use rustix::process::setpriority_process;
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     task::JoinHandle,
 };
 use tracing::{Instrument, Span};
 
-use super::embedded::NICENESS;
+use super::embedded::yield_thread;
 
 /// Where what is asked of the database is prepared, and what it answers is read. Either takes longer than a decision does:
 /// on the same threads, thousands of them a second would keep each decision waiting for some.
@@ -22,9 +21,9 @@ pub struct Background {
 impl Background {
     pub(super) fn start() -> io::Result<Self> {
         let yield_processors = || {
-            // Elsewhere it would be the priority of all threads. The system may forbid it, and they are as good as any then.
+            // Elsewhere it would be the priority of all threads.
             if cfg!(target_os = "linux") {
-                setpriority_process(None, NICENESS).ok();
+                yield_thread(None);
             }
         };
         let runtime = Builder::new_multi_thread()
@@ -63,6 +62,7 @@ mod tests {
     use rustix::process::getpriority_process;
 
     use super::*;
+    use crate::store::embedded::NICENESS;
 
     #[tokio::test]
     async fn its_threads_yield_and_may_be_the_last_to_have_it()

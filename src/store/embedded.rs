@@ -4,9 +4,9 @@ use std::{fs, path::Path};
 
 use rustix::process::{Pid, setpriority_process};
 
-/// How far their priority is below that of all else, by the `nice` of POSIX: where both want a processor they have a tenth
-/// of it. Without, a decision that memory can make waits for them by several milliseconds when the database is asked for
-/// more than it can do.
+/// How far the priority of threads that work with a database is below that of all else, by the `nice` of POSIX: where both
+/// want a processor they have a tenth of it. Without, a decision that memory can make waits for them by several
+/// milliseconds when the database is asked for more than it can do.
 pub(super) const NICENESS: i32 = 10;
 /// What they are called begins with this.
 const NAMED: &str = "csn-sqlite-";
@@ -25,10 +25,15 @@ pub(super) fn yield_processors() {
     };
     for thread in threads.flatten() {
         if let Some(id) = id_of_ours(&thread.path()) {
-            // The system may forbid it, and they are as good as any then.
-            setpriority_process(Some(id), NICENESS).ok();
+            yield_thread(Some(id));
         }
     }
+}
+
+/// Has a thread, this one unless told, come after all else.
+pub(super) fn yield_thread(id: Option<Pid>) {
+    // The system may forbid it, and it is as good as any then.
+    setpriority_process(id, NICENESS).ok();
 }
 
 fn id_of_ours(thread: &Path) -> Option<Pid> {
