@@ -185,7 +185,7 @@ pub async fn serve_from(
     // Callers with tokens are not to meet a new server that cannot know them yet.
     gate.warm_up(ISSUER_PATIENCE).await;
     telemetry.set_ready(true);
-    let serving = transport(&limits, &telemetry, gate, &api)
+    let serving = transport(&limits, &telemetry, &api)
         .add_routes(routes)
         .serve_with_incoming_shutdown(ReceiverStream::new(connections), drain);
     let deadline = async {
@@ -214,7 +214,7 @@ pub async fn serve_from(
 type Layers = Stack<DirectLayer, Stack<GuardLayer, Stack<RpcLayer, Identity>>>;
 
 /// HTTP/2 with its limits, and the layers that every call passes.
-fn transport(limits: &Limits, telemetry: &Telemetry, gate: Arc<Gate>, api: &Api) -> Server<Layers> {
+fn transport(limits: &Limits, telemetry: &Telemetry, api: &Api) -> Server<Layers> {
     Server::builder()
         .max_concurrent_streams(limits.streams)
         .http2_max_header_list_size(limits.headers)
@@ -224,7 +224,7 @@ fn transport(limits: &Limits, telemetry: &Telemetry, gate: Arc<Gate>, api: &Api)
         .max_connection_age(limits.connection_age)
         // The outermost, so that what the guard refuses is told of too.
         .layer(telemetry.rpc_layer())
-        .layer(GuardLayer::new(limits.calls.clone(), gate))
+        .layer(GuardLayer::new(limits.calls.clone(), api))
         .layer(DirectLayer::new(api))
 }
 

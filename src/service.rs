@@ -32,7 +32,7 @@ use crate::{
     domain::{
         access::Authority,
         error::{Error, Problem},
-        ids::MemberKey,
+        ids::{CallerName, MemberKey},
         page,
         pepper::PepperRing,
         policy::Policy,
@@ -112,6 +112,12 @@ impl Service {
             forgotten_at: AtomicI64::new(0),
             retention: Retention::default(),
         }))
+    }
+
+    /// Whether this caller may ask for one more change now: it is refused anyway where so many of its changes wait already
+    /// that it would not be reached in time.
+    pub fn admit_change(&self, caller: &CallerName) -> Result<(), Error> {
+        self.0.store.admit_mutation(caller)
     }
 
     /// Goes on under other rules. Refused, and nothing changed, while live tokens hang on a pepper that would be gone, and

@@ -1,10 +1,10 @@
 //! Halves of the machine's processors, for what shall not take each other's time, and who comes first on one.
 
-use std::{sync::OnceLock, thread};
+use std::{process::Command, sync::OnceLock, thread};
 
 use rustix::{
     process::setpriority_process,
-    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+    thread::{CpuSet, gettid, sched_getaffinity, sched_setaffinity},
 };
 
 /// How far behind others, by the `nice` of POSIX.
@@ -38,6 +38,15 @@ pub(crate) fn on<T>(half: Half, run: impl FnOnce() -> T) -> T {
 /// Has this thread, and all that it starts from now on, come after all others that want a processor.
 pub(crate) fn yield_to_others() {
     setpriority_process(None, NICENESS).expect("anyone may come later");
+    // By its niceness it would still keep others waiting until its slice is over, a millisecond or two, unless it is one of
+    // those that run when nothing else does.
+    let id = gettid().as_raw_pid().to_string();
+    let chrt = ["--idle", "--pid", "0", &id];
+    let is_idle = Command::new("chrt").args(chrt).status();
+    assert!(
+        is_idle.is_ok_and(|status| status.success()),
+        "chrt, of util-linux, is missing"
+    );
 }
 
 /// Runs this, and has all that it starts run, behind all others.

@@ -20,12 +20,14 @@ use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
-    DECISIONS, MAX_MESSAGE,
+    Api, DECISIONS, MAX_MESSAGE,
     gate::{Authenticated, Gate, NotYet},
+    methods::may_change,
 };
 use crate::{
     domain::{caller::Caller, error::Error},
     identity::KeyMissing,
+    service,
 };
 
 /// What our own services' paths begin with. The streams of health and reflection, which are not ours, end when they end.
@@ -73,24 +75,50 @@ const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Adds the guard to a service.
 #[derive(Clone)]
-pub struct GuardLayer {
+pub struct GuardLayer(Arc<Shared>);
+
+/// What all calls share.
+struct Shared {
     limits: CallLimits,
     decisions: Arc<Semaphore>,
     others: Arc<Semaphore>,
     health_checks: Arc<Semaphore>,
     gate: Arc<Gate>,
+    service: service::Service,
 }
 
 impl GuardLayer {
     /// One for all connections of a server.
-    pub fn new(limits: CallLimits, gate: Arc<Gate>) -> Self {
-        Self {
+    pub fn new(limits: CallLimits, api: &Api) -> Self {
+        Self(Arc::new(Shared {
             decisions: Arc::new(Semaphore::new(limits.decisions_at_once)),
             others: Arc::new(Semaphore::new(limits.others_at_once)),
             health_checks: Arc::new(Semaphore::new(limits.health_checks_at_once)),
             limits,
-            gate,
+            gate: Arc::clone(&api.gate),
+            service: api.service.clone(),
+        }))
+    }
+}
+
+impl Shared {
+    /// A place for a call of this path, and how long it has. What would be refused for want of a turn is refused here, before
+    /// its message is read and its change prepared, so that a flood costs little.
+    fn admit(
+        &self,
+        caller: Option<&Caller>,
+        path: &str,
+    ) -> Result<(OwnedSemaphorePermit, Duration), Error> {
+        let (places, limit, deadline) = self.place_for(path);
+        let place = Arc::clone(places).try_acquire_owned();
+        let place = place.map_err(|_| Error::Overloaded { limit })?;
+        if let Some(caller) = caller
+            && !path.starts_with(DECISIONS)
+            && may_change(path)
+        {
+            self.service.admit_change(&caller.name)?;
         }
+        Ok((place, deadline))
     }
 
     /// Among which calls one of this path counts, how many those may be, and how long it has.
@@ -120,7 +148,7 @@ impl<S> Layer<S> for GuardLayer {
     fn layer(&self, inner: S) -> Guard<S> {
         Guard {
             inner,
-            guard: self.clone(),
+            shared: Arc::clone(&self.0),
         }
     }
 }
@@ -129,7 +157,7 @@ impl<S> Layer<S> for GuardLayer {
 #[derive(Clone)]
 pub struct Guard<S> {
     inner: S,
-    guard: GuardLayer,
+    shared: Arc<Shared>,
 }
 
 /// A request that has passed the guard.
@@ -154,10 +182,9 @@ where
         began: Instant,
         request: Request<Body>,
     ) -> Pending<S::Error> {
-        let (places, at_once, limit) = self.guard.place_for(request.uri().path());
-        let Ok(place) = Arc::clone(places).try_acquire_owned() else {
-            let error = Error::Overloaded { limit: at_once };
-            return Box::pin(ready(Ok(answer(error))));
+        let (place, limit) = match self.shared.admit(caller.as_deref(), request.uri().path()) {
+            Ok(admitted) => admitted,
+            Err(error) => return Box::pin(ready(Ok(answer(error)))),
         };
         let deadline = limit.min(asked_for(request.headers()).unwrap_or(limit));
         let call = self.inner.call(Admitted {
@@ -177,7 +204,7 @@ where
             asked_for(&parts.headers).map_or(LONGEST_FETCH, |asked| asked.min(LONGEST_FETCH));
         let deadline = Instant::now() + patience;
         Box::pin(async move {
-            let gate = &ready.guard.gate;
+            let gate = &ready.shared.gate;
             let found =
                 gate.authenticate_later(&parts.headers, &parts.extensions, (missing, deadline));
             match found.await {
@@ -222,7 +249,7 @@ where
             return self.call_for(None, began, request);
         }
         // Before it takes a place and before anything of its message is read: a stranger gets neither.
-        let gate = &self.guard.gate;
+        let gate = &self.shared.gate;
         match gate.authenticate(request.headers(), request.extensions()) {
             Ok(caller) => self.call_for(Some(caller), began, request),
             Err(NotYet::Refused(error)) => Box::pin(ready(Ok(answer(error)))),

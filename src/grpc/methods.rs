@@ -5,6 +5,15 @@ use prost_types::FileDescriptorSet;
 
 use crate::pb;
 
+/// What the names of methods begin with that change nothing.
+const READ: [&str; 3] = ["Get", "List", "Watch"];
+
+/// Whether a call of this path may change something. Not for decisions, which never do.
+pub(super) fn may_change(path: &str) -> bool {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+    !READ.iter().any(|read| name.starts_with(read))
+}
+
 /// The full name of every method that may be served, such as `countersign.v1.TokenService/IssueToken`: a closed set.
 pub fn methods() -> Vec<String> {
     let sets = [
@@ -31,6 +40,31 @@ pub fn methods() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_changes_something_is_told_from_what_reads() {
+        let of_ours = |name: &String| {
+            let name = name.strip_prefix("countersign.v1.")?;
+            (!name.starts_with("AuthorizationService/")).then(|| name.to_owned())
+        };
+        let ours: Vec<String> = methods().iter().filter_map(of_ours).collect();
+        let changes: Vec<&String> = ours.iter().filter(|name| may_change(name)).collect();
+        let expected = [
+            "DirectoryService/CreateWorkspace",
+            "DirectoryService/UpdateWorkspace",
+            "DirectoryService/DeleteWorkspace",
+            "DirectoryService/PutMember",
+            "DirectoryService/SetMemberRole",
+            "DirectoryService/SetMemberState",
+            "DirectoryService/RemoveMember",
+            "TokenService/IssueToken",
+            "TokenService/RotateToken",
+            "TokenService/RevokeToken",
+            "TokenService/RevokeTokens",
+            "TokenService/RevokeLeakedTokens",
+        ];
+        assert_eq!(changes, expected);
+    }
 
     #[test]
     fn every_service_on_the_port_is_among_them() {

@@ -107,6 +107,7 @@ async fn open(
         peer,
         end: Box::pin(sleep(times.silence)),
         life_after_first_word: Some(times.life),
+        has_waited: false,
         _place: place,
     })
 }
@@ -128,6 +129,8 @@ pub(super) struct Connection {
     end: Pin<Box<Sleep>>,
     /// How long it has once it has said a word, until it has.
     life_after_first_word: Option<Duration>,
+    /// What there is to write has waited for what else is about to be, until all of it is written.
+    has_waited: bool,
     _place: OwnedSemaphorePermit,
 }
 
@@ -160,6 +163,19 @@ macro_rules! either {
     };
 }
 
+impl Connection {
+    /// Whether others come first that can be answered now, so that their answers are written together with these: to write
+    /// takes longer than to decide. Whoever is woken by a task runs next, before all that wait already; whoever wakes itself
+    /// runs after them.
+    fn lets_others_answer(&mut self, context: &Context<'_>) -> bool {
+        let waits = !std::mem::replace(&mut self.has_waited, true);
+        if waits {
+            context.waker().wake_by_ref();
+        }
+        waits
+    }
+}
+
 impl AsyncRead for Connection {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -186,14 +202,18 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.lets_others_answer(context) {
+            return Poll::Pending;
+        }
         either!(self, stream => stream.poll_write(context, bytes))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.has_waited = false;
         either!(self, stream => stream.poll_flush(context))
     }
 
@@ -202,10 +222,13 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.lets_others_answer(context) {
+            return Poll::Pending;
+        }
         either!(self, stream => stream.poll_write_vectored(context, slices))
     }
 
@@ -214,5 +237,49 @@ impl AsyncWrite for Connection {
             Stream::Plain(stream) => stream.is_write_vectored(),
             Stream::Tls(stream) => stream.is_write_vectored(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, net::Ipv4Addr};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// Writes, and says how often it had to be asked.
+    async fn write(connection: &mut Connection, bytes: &[u8]) -> io::Result<usize> {
+        let mut asked = 0;
+        let written = poll_fn(|context| {
+            asked += 1;
+            Pin::new(&mut *connection).poll_write(context, bytes)
+        });
+        written.await.map(|_| asked)
+    }
+
+    #[tokio::test]
+    async fn what_is_written_waits_once_for_what_else_there_is_until_all_is_flushed()
+    -> io::Result<()> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let client = TcpStream::connect(listener.local_addr()?);
+        let (mut client, accepted) = (client.await?, listener.accept().await?);
+        let times = Times {
+            silence: Duration::MAX,
+            life: Duration::MAX,
+        };
+        let place = Arc::new(Semaphore::new(1)).acquire_owned().await;
+        let place = place.map_err(io::Error::other)?;
+        let connection = open(accepted.0, accepted.1, None, times, place).await;
+        let mut connection = connection.ok_or(io::ErrorKind::NotConnected)?;
+        assert_eq!(write(&mut connection, b"a").await?, 2);
+        assert_eq!(write(&mut connection, b"b").await?, 1);
+        connection.flush().await?;
+        assert_eq!(write(&mut connection, b"c").await?, 2);
+        drop(connection);
+        let mut written = String::new();
+        client.read_to_string(&mut written).await?;
+        assert_eq!(written, "abc");
+        Ok(())
     }
 }

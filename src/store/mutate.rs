@@ -16,7 +16,11 @@ use super::{
     fault::{Abort, is_rolled_back},
 };
 use crate::domain::{
-    database_url::Backend, error::Error, event::NewEvent, ids::Revision, token::Origin,
+    database_url::Backend,
+    error::Error,
+    event::NewEvent,
+    ids::{CallerName, Revision},
+    token::Origin,
 };
 
 /// How often a transaction that lost to another is run before its caller is told to try again.
@@ -99,6 +103,11 @@ pub struct Done<T> {
 }
 
 impl Store {
+    /// Whether one more mutation of this caller's could wait for its turn now.
+    pub fn admit_mutation(&self, caller: &CallerName) -> Result<(), Error> {
+        self.turns.admit(caller)
+    }
+
     /// Runs a mutation, when it is its turn. From then on it has a task of its own: a caller that gives up must not stop it
     /// between its commit and whatever has to follow.
     pub async fn mutate<M: Mutation>(&self, mutation: M) -> Result<Done<M::Output>, Error> {

@@ -20,6 +20,8 @@ const MAX_WAITING: usize = 512;
 /// How long one waits: half of the time that a call has, of which its change needs some too.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
+const OVERLOADED: Error = Error::Overloaded { limit: MAX_WAITING };
+
 /// All there are.
 pub(super) struct Turns {
     all: Arc<Semaphore>,
@@ -52,12 +54,19 @@ impl Turns {
         }
     }
 
+    /// Whether one more could wait for its turn now. [`Self::take`] asks again: this is for who would do much in vain before.
+    pub(super) fn admit(&self, caller: &CallerName) -> Result<(), Error> {
+        match self.share(caller).places.available_permits() {
+            0 => Err(OVERLOADED),
+            _ => Ok(()),
+        }
+    }
+
     /// Waits for a turn. Whoever gives up meanwhile has no part in it any more.
     pub(super) async fn take(&self, caller: &CallerName) -> Result<Turn, Error> {
-        let overloaded = Error::Overloaded { limit: MAX_WAITING };
         let share = self.share(caller);
         let Ok(place) = share.places.try_acquire_owned() else {
-            return Err(overloaded);
+            return Err(OVERLOADED);
         };
         let taking = async {
             Some(Turn {
@@ -67,7 +76,7 @@ impl Turns {
             })
         };
         let taken = timeout(MAX_WAIT, taking).await;
-        taken.ok().flatten().ok_or(overloaded)
+        taken.ok().flatten().ok_or(OVERLOADED)
     }
 
     fn share(&self, caller: &CallerName) -> Share {
@@ -128,19 +137,18 @@ mod tests {
             let (turns, caller) = (Arc::clone(&turns), caller.clone());
             waiting.spawn(async move { turns.take(&caller).await.err() });
         }
-        let places = turns.share(&caller).places;
-        while places.available_permits() > 0 {
+        while turns.admit(&caller).is_ok() {
             tokio::task::yield_now().await;
         }
-        let overloaded = Error::Overloaded { limit: MAX_WAITING };
         let one_more = timeout(Duration::ZERO, turns.take(&caller)).await;
         let refused = one_more.map(|taken| taken.err());
-        assert_eq!(refused.ok().flatten(), Some(overloaded.clone()));
+        assert_eq!(refused.ok().flatten(), Some(OVERLOADED));
         while let Some(refused) = waiting.join_next().await {
-            assert_eq!(refused.ok().flatten(), Some(overloaded.clone()));
+            assert_eq!(refused.ok().flatten(), Some(OVERLOADED));
         }
         drop(held);
         assert!(is_free(&turns, &caller).await, "nothing is left behind");
+        assert_eq!(turns.admit(&caller), Ok(()));
         Ok(())
     }
 }

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use countersign::pb::{AuthorizeResponse, IssueTokenResponse};
+use countersign::pb::{
+    AuthorizeResponse, IssueTokenRequest, IssueTokenResponse, ListTokensRequest,
+};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use tokio::{task::JoinSet, time::sleep};
 use tonic::{Code, Response, Status};
 
 use super::{
     FOR_NOW, WORKSPACE, allows, another_connection, ask, behind, is_allowed, issue,
-    must_be_for_now, question, warm,
+    must_be_for_now, question, until, warm,
 };
 use crate::support::{
     call::unknown_secret,
@@ -29,6 +31,8 @@ const COLD: usize = 60;
 /// Tokens that nobody issued, of each of two callers, and new ones to be issued.
 const INVENTED: usize = 150;
 const ISSUES: usize = 250;
+/// More than may wait for their turn.
+const TOO_MANY_ISSUES: usize = 700;
 const MEMBERS: usize = 20;
 const CALLS_PER_CONNECTION: usize = 200;
 /// What README tells operators that a server has, of connections to Postgres.
@@ -102,10 +106,10 @@ fn present(
     calls
 }
 
-fn issue_many(server: &TestServer) -> JoinSet<Result<IssueTokenResponse, Status>> {
-    let clients = connections(server, PLATFORM, ISSUES);
+fn issue_many(server: &TestServer, issues: usize) -> JoinSet<Result<IssueTokenResponse, Status>> {
+    let clients = connections(server, PLATFORM, issues);
     let mut calls = JoinSet::new();
-    for (number, client) in (0..ISSUES).zip(clients.iter().cycle()) {
+    for (number, client) in (0..issues).zip(clients.iter().cycle()) {
         let mut tokens = client.tokens.clone();
         let member = format!("i{}", number % MEMBERS);
         calls.spawn(async move {
@@ -174,7 +178,7 @@ async fn a_burst_far_over_capacity_is_done_or_told_to_come_again() {
         let calls = present(&server, caller, invented());
         Count::of("invented", calls, |answer| !allows(answer))
     });
-    let issued = Count::of("issued", issue_many(&server), |answer| {
+    let issued = Count::of("issued", issue_many(&server, ISSUES), |answer| {
         !answer.secret.is_empty()
     });
     let burst = async { tokio::join!(cold, first, second, issued) };
@@ -199,4 +203,36 @@ async fn a_burst_far_over_capacity_is_done_or_told_to_come_again() {
     // Nothing of it is left behind.
     let issued = client.issue(WORKSPACE, "m0", "after", None).await;
     assert!(is_allowed(&client, &issued.secret).await);
+}
+
+/// To prepare a change and then refuse it would cost a flood little, and its server much.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_too_many_is_refused_before_its_message_is_read() {
+    let Some(database) = TestDatabase::create(Backend::Postgres).await else {
+        return;
+    };
+    let proxy = Proxy::start(database.address(), Mode::Pass).await;
+    let setup = behind(&proxy, &database, Duration::from_secs(10));
+    let server = setup.start(&database).await;
+    let client = server.client(PLATFORM);
+    client.create_workspace(WORKSPACE).await;
+    proxy.set(Mode::Delay(SLOW));
+    let nonsense = || async {
+        let mut tokens = client.tokens.clone();
+        let answer = tokens.issue_token(IssueTokenRequest::default()).await;
+        answer.expect_err("it names no member")
+    };
+    assert_eq!(nonsense().await.code(), Code::InvalidArgument);
+    let flood = issue_many(&server, TOO_MANY_ISSUES);
+    until("too many changes wait", || async {
+        nonsense().await.code() == Code::ResourceExhausted
+    })
+    .await;
+    must_be_for_now(&nonsense().await, &FOR_NOW[1..]);
+    let request = ListTokensRequest::default();
+    let answer = client.tokens.clone().list_tokens(request).await;
+    let status = answer.expect_err("it names no workspace");
+    assert_eq!(status.code(), Code::InvalidArgument, "it changes nothing");
+    flood.join_all().await;
+    assert_eq!(nonsense().await.code(), Code::InvalidArgument);
 }
