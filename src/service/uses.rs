@@ -13,7 +13,6 @@ use std::{
 
 use tokio::{
     sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard},
-    task::spawn_blocking,
     time::sleep,
 };
 
@@ -201,8 +200,8 @@ impl Service {
             tracing::warn!(left_out, "more tokens were used than are remembered");
         }
         let uses = Arc::clone(uses);
-        // Elsewhere than where decisions are made.
-        let taken = spawn_blocking(move || uses.take()).await;
+        let background = self.0.store.background();
+        let taken = background.spawn_blocking(move || uses.take()).await;
         let taken = taken.map_err(|_| Error::Unavailable)?;
         for batch in taken.last_uses.chunks(BATCH) {
             self.0.store.write_uses(batch).await?;
