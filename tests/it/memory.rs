@@ -30,8 +30,8 @@ use tonic_types::StatusExt;
 
 use crate::support::{
     client::{Client, authorize_request},
-    database::TestDatabase,
-    proxy::Proxy,
+    database::{Backend, TestDatabase},
+    proxy::{Mode, Proxy},
     server::{Setup, TestServer, key_of},
     statements::Statements,
     status::assert_status,
@@ -144,6 +144,14 @@ fn behind(proxy: &Proxy, database: &TestDatabase, deadline: Duration) -> Setup {
         limits: decisions_within(deadline),
         ..Setup::default()
     }
+}
+
+/// A server whose way to its database, on Postgres, is through the proxy. None where there is no Postgres.
+async fn start_behind_proxy(deadline: Duration) -> Option<(TestDatabase, Proxy, TestServer)> {
+    let database = TestDatabase::create(Backend::Postgres).await?;
+    let proxy = Proxy::start(database.address(), Mode::Pass).await;
+    let server = behind(&proxy, &database, deadline).start(&database).await;
+    Some((database, proxy, server))
 }
 
 /// Asks again and again until it is so.

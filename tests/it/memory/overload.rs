@@ -10,14 +10,14 @@ use tokio::{task::JoinSet, time::sleep};
 use tonic::{Code, Response, Status};
 
 use super::{
-    FOR_NOW, WORKSPACE, allows, another_connection, ask, behind, is_allowed, issue,
-    must_be_for_now, question, until, warm,
+    FOR_NOW, WORKSPACE, allows, another_connection, ask, is_allowed, issue, must_be_for_now,
+    question, start_behind_proxy, until, warm,
 };
 use crate::support::{
     call::unknown_secret,
     client::{Client, issue_request},
-    database::{Backend, TestDatabase},
-    proxy::{Mode, Proxy},
+    database::TestDatabase,
+    proxy::Mode,
     server::{BOOKINGS, DASHBOARD, PLATFORM, TestServer},
 };
 
@@ -122,12 +122,9 @@ fn issue_many(server: &TestServer, issues: usize) -> JoinSet<Result<IssueTokenRe
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_late_while_others_are_answered_is_told_of_an_overload_and_else_of_an_outage() {
-    let Some(database) = TestDatabase::create(Backend::Postgres).await else {
+    let Some((_database, proxy, server)) = start_behind_proxy(Duration::from_secs(6)).await else {
         return;
     };
-    let proxy = Proxy::start(database.address(), Mode::Pass).await;
-    let setup = behind(&proxy, &database, Duration::from_secs(6));
-    let server = setup.start(&database).await;
     let client = server.client(PLATFORM);
     let mut secrets = issue(&client, COLD).await;
     let last = secrets.pop().expect("a token");
@@ -156,12 +153,9 @@ async fn who_is_late_while_others_are_answered_is_told_of_an_overload_and_else_o
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_burst_far_over_capacity_is_done_or_told_to_come_again() {
-    let Some(database) = TestDatabase::create(Backend::Postgres).await else {
+    let Some((database, proxy, server)) = start_behind_proxy(Duration::from_secs(10)).await else {
         return;
     };
-    let proxy = Proxy::start(database.address(), Mode::Pass).await;
-    let setup = behind(&proxy, &database, Duration::from_secs(10));
-    let server = setup.start(&database).await;
     let client = server.client(PLATFORM);
     let secrets = issue(&client, WARM + COLD).await;
     let (known, cold) = secrets.split_at(WARM);
@@ -208,12 +202,9 @@ async fn a_burst_far_over_capacity_is_done_or_told_to_come_again() {
 /// To prepare a change and then refuse it would cost a flood little, and its server much.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_too_many_is_refused_before_its_message_is_read() {
-    let Some(database) = TestDatabase::create(Backend::Postgres).await else {
+    let Some((_database, proxy, server)) = start_behind_proxy(Duration::from_secs(10)).await else {
         return;
     };
-    let proxy = Proxy::start(database.address(), Mode::Pass).await;
-    let setup = behind(&proxy, &database, Duration::from_secs(10));
-    let server = setup.start(&database).await;
     let client = server.client(PLATFORM);
     client.create_workspace(WORKSPACE).await;
     proxy.set(Mode::Delay(SLOW));

@@ -6,14 +6,8 @@ use countersign::pb::{GetWorkspaceRequest, ListMembersRequest};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-use super::{WORKSPACE, behind, until};
-use crate::support::{
-    client::Client,
-    database::{Backend, TestDatabase},
-    proxy::{Mode, Proxy},
-    server::PLATFORM,
-    status::assert_status,
-};
+use super::{WORKSPACE, start_behind_proxy, until};
+use crate::support::{client::Client, server::PLATFORM, status::assert_status};
 
 /// More than there are connections to read with.
 const READERS: usize = 20;
@@ -48,13 +42,11 @@ async fn read_all(client: &Client) -> Vec<Result<(), Status>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_over_silent_connections_end_in_time_and_later_ones_have_others() {
-    let Some(database) = TestDatabase::create(Backend::Postgres).await else {
+    // Those that are served with.
+    let Some((_database, proxy, server)) = start_behind_proxy(Duration::from_millis(250)).await
+    else {
         return;
     };
-    let proxy = Proxy::start(database.address(), Mode::Pass).await;
-    // Those that are served with.
-    let setup = behind(&proxy, &database, Duration::from_millis(250));
-    let server = setup.start(&database).await;
     let client = server.client(PLATFORM);
     client.create_workspace(WORKSPACE).await;
     for answer in read_all(&client).await {

@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 
 use super::{
     FOR_NOW, allows, another_connection, ask, behind, decisions_within, is_allowed, issue,
-    must_be_for_now, question, until, warm,
+    must_be_for_now, question, start_behind_proxy, until, warm,
 };
 use crate::support::{
     call::unknown_secret,
@@ -54,12 +54,9 @@ async fn held_tokens(server: &TestServer) -> f64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_database_holds_up_no_decision_that_memory_can_make() {
     let _alone = ONE_AT_A_TIME.lock().await;
-    let Some(database) = TestDatabase::create(Backend::Postgres).await else {
+    let Some((_database, proxy, server)) = start_behind_proxy(Duration::from_secs(10)).await else {
         return;
     };
-    let proxy = Proxy::start(database.address(), Mode::Pass).await;
-    let setup = behind(&proxy, &database, Duration::from_secs(10));
-    let server = setup.start(&database).await;
     let client = server.client(PLATFORM);
     let secrets = issue(&client, WARM + COLD).await;
     let (known, cold) = secrets.split_at(WARM);
