@@ -26,6 +26,7 @@ pub mod request;
 pub mod scope;
 pub mod secret;
 pub mod share;
+pub mod shared;
 pub mod spiffe;
 pub mod time;
 pub mod token;

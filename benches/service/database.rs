@@ -73,7 +73,7 @@ impl Database {
     }
 
     /// The same on the PostgreSQL at this port.
-    pub(crate) fn postgres(bench: &Bench, port: u16, live: u64) -> Self {
+    pub(crate) fn postgres(bench: &Bench, port: u16, live: u64, revoked: u64) -> Self {
         let server = format!("postgres://postgres@127.0.0.1:{port}");
         let name = format!("bench_{}", tokens::Random(clock()).next());
         let made = bench.runtime.block_on(async {
@@ -81,7 +81,7 @@ impl Database {
             let sql = format!("CREATE DATABASE {name}");
             admin.execute_unprepared(&sql).await?;
             admin.close().await?;
-            fill(&format!("{server}/{name}"), live, 0).await
+            fill(&format!("{server}/{name}"), live, revoked).await
         });
         made.expect("the database is made and filled");
         Self {

@@ -26,8 +26,6 @@ pub(crate) struct Side<'a> {
 pub(crate) struct Cost {
     /// Server CPU per call of each turn, in microseconds.
     pub(crate) turns: Vec<f64>,
-    /// The part of it that an embedded database took.
-    pub(crate) database_turns: Vec<f64>,
     /// All turns together.
     pub(crate) all: Outcome,
 }
@@ -36,15 +34,6 @@ impl Cost {
     /// Server CPU per call, in microseconds: the median of the turns.
     pub(crate) fn median(&self) -> f64 {
         median(self.turns.clone())
-    }
-
-    /// The same without what an embedded database took.
-    pub(crate) fn without_database(&self) -> Self {
-        let turns = self.turns.iter().zip(&self.database_turns);
-        Self {
-            turns: turns.map(|(all, database)| all - database).collect(),
-            ..Self::default()
-        }
     }
 
     /// The median of the ratios of turns that followed each other.
@@ -71,13 +60,9 @@ pub(crate) fn alternate(sides: [Side<'_>; 2], rounds: usize, duration: Duration)
     let mut costs = [Cost::default(), Cost::default()];
     for round in 0..=rounds {
         for (side, cost) in sides.iter().zip(&mut costs) {
-            let before = side.process.database_cpu();
             let (per_call, outcome) = side.turn(Pace::Closed(IN_FLIGHT), duration);
-            let database = side.process.database_cpu() - before;
             if round > 0 {
                 cost.turns.push(per_call);
-                let calls = outcome.latencies.len() as f64;
-                cost.database_turns.push(database * 1e6 / calls);
                 cost.all.latencies.extend(outcome.latencies);
                 cost.all.elapsed += outcome.elapsed;
             }

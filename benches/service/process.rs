@@ -115,36 +115,22 @@ impl Process {
     /// The time that its threads spent on a processor, user and system, in seconds. The scheduler tells it exactly; where
     /// it does not, the clock ticks of `stat` do.
     pub(crate) fn cpu(&self) -> f64 {
-        let total = self.cpu_of_threads("");
-        if total > 0.0 {
-            return total;
-        }
         let id = self.child.id();
+        let tasks = fs::read_dir(format!("/proc/{id}/task")).expect("it runs");
+        let nanoseconds = tasks.flatten().map(|task| {
+            let told = fs::read_to_string(task.path().join("schedstat")).ok()?;
+            told.split_whitespace().next()?.parse::<f64>().ok()
+        });
+        // A thread that ended between listing and reading is no reason to give up.
+        let total: f64 = nanoseconds.flatten().sum();
+        if total > 0.0 {
+            return total / 1e9;
+        }
         let stat = fs::read_to_string(format!("/proc/{id}/stat")).expect("it runs");
         let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
         let ticks = fields.split(' ').skip(11).take(2);
         let ticks: f64 = ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
         ticks / 100.0
-    }
-
-    /// The part of it that threads of the embedded database took, as far as the scheduler tells.
-    pub(crate) fn database_cpu(&self) -> f64 {
-        self.cpu_of_threads("csn-sqlite-")
-    }
-
-    /// Of those whose names begin with this.
-    fn cpu_of_threads(&self, name: &str) -> f64 {
-        let id = self.child.id();
-        let tasks = fs::read_dir(format!("/proc/{id}/task")).expect("it runs");
-        let nanoseconds = tasks.flatten().map(|task| {
-            let told = |what| fs::read_to_string(task.path().join(what)).ok();
-            let is_meant = told("comm")?.starts_with(name);
-            let spent = told("schedstat")?;
-            let spent = spent.split_whitespace().next()?.parse::<f64>().ok()?;
-            is_meant.then_some(spent)
-        });
-        // A thread that ended between listing and reading is no reason to give up.
-        nanoseconds.flatten().sum::<f64>() / 1e9
     }
 
     /// How many calls of this method ended so far, by code, as it counts them itself.

@@ -2,6 +2,7 @@
 
 use super::{
     ids::{MemberId, RoleName, WorkspaceId},
+    shared::Mark,
     time::Timestamp,
     token_policy::TokenPolicy,
 };
@@ -83,6 +84,8 @@ pub struct Workspace {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// Whether memory let go of it, so that what shares it must look for another.
+    pub is_outdated: Mark,
 }
 
 /// A user in a workspace.
@@ -104,6 +107,8 @@ pub struct Member {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// Whether memory let go of it, so that what shares it must look for another.
+    pub is_outdated: Mark,
 }
 
 /// The etag of a record at this version.

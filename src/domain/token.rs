@@ -1,9 +1,6 @@
 //! The record of a personal access token and when it counts as live.
 
-use std::{
-    sync::atomic::{AtomicBool, AtomicI64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use super::{
     action::Action,
@@ -12,6 +9,7 @@ use super::{
     ids::{CallerName, MemberKey, TokenId},
     scope::Scope,
     secret::Hint,
+    shared::{Latest, Mark},
     time::Timestamp,
 };
 
@@ -117,78 +115,6 @@ impl From<Limits> for Extras {
     }
 }
 
-/// An instant that only moves on, also where it is shared.
-#[derive(Debug)]
-pub struct Latest(AtomicI64);
-
-impl Latest {
-    /// This one.
-    pub fn new(at: Timestamp) -> Self {
-        Self(AtomicI64::new(at.0))
-    }
-
-    /// The latest so far.
-    pub fn get(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::Relaxed))
-    }
-
-    /// Moves it on to this one, if that is later.
-    pub fn extend(&self, at: Timestamp) {
-        // Written only where that changes anything, so that those who do it do not take the line from each other.
-        if self.get() < at {
-            // In one order with the marks: see `Mark::clear`.
-            self.0.fetch_max(at.0, Ordering::SeqCst);
-        }
-    }
-}
-
-impl Clone for Latest {
-    fn clone(&self) -> Self {
-        Self::new(self.get())
-    }
-}
-
-impl PartialEq for Latest {
-    fn eq(&self, other: &Self) -> bool {
-        self.get() == other.get()
-    }
-}
-
-impl Eq for Latest {}
-
-/// Something that is so or not, also where it is shared. A copy begins anew, as what it is about is the one it is in.
-#[derive(Debug, Default)]
-pub struct Mark(AtomicBool);
-
-impl Mark {
-    /// Sets it, and tells whether it was not set before.
-    pub fn set(&self) -> bool {
-        // As above: mostly it is set.
-        !self.0.load(Ordering::SeqCst) && !self.0.swap(true, Ordering::SeqCst)
-    }
-
-    /// Takes it away. Who sets something down, and then finds the mark set, is sure that whoever takes it away sees that
-    /// afterwards.
-    pub fn clear(&self) {
-        self.0.store(false, Ordering::SeqCst);
-    }
-}
-
-impl Clone for Mark {
-    fn clone(&self) -> Self {
-        Self::default()
-    }
-}
-
-/// No record differs from another by it.
-impl PartialEq for Mark {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Mark {}
-
 /// When a token was last used, or, if it never was, issued. Uses are no part of the feed, and another replica may know of
 /// later ones than this does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -245,6 +171,7 @@ pub struct Token {
 
 /// What a server keeps of a token in memory is mostly this. With the counts of its `Arc` it takes 160 bytes, which is a size
 /// that allocators have; the next one is 192.
+#[cfg(not(feature = "shuttle"))]
 const _: () = assert!(size_of::<Token>() <= 144);
 
 /// A token with what its member's and workspace's records say of it.

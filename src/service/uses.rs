@@ -222,7 +222,8 @@ mod tests {
         error::Problem,
         ids::{MemberId, MemberKey, WorkspaceId},
         secret::Hint,
-        token::{LastUse, Mark},
+        shared::Mark,
+        token::LastUse,
     };
 
     fn token(number: usize) -> Result<Arc<Token>, Problem> {

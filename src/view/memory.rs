@@ -17,7 +17,7 @@ use super::{
     guard::{Guard, Judgement, ReadAt},
     key::{BuildKeyHasher, Key, Keys},
     sync::{ArcSwapOption, AtomicU64, Mutex, MutexGuard, fence},
-    table::{SlotNumber, Table},
+    table::Table,
 };
 use crate::{
     domain::{
@@ -25,14 +25,16 @@ use crate::{
         directory::{Member, Workspace},
         event::Subject,
         ids::{Revision, RoleName, TokenId},
-        token::Token,
     },
     store::{FeedRead, Presentation},
 };
 
+mod links;
 #[cfg(all(test, feature = "shuttle"))]
 mod races;
 mod sharing;
+#[cfg(all(test, not(feature = "shuttle")))]
+mod tests;
 
 /// How many unknown secrets are remembered, and for how long. Nobody can present a secret before it is issued, so an
 /// unknown one stays unknown; they are kept for floods only.
@@ -72,7 +74,7 @@ pub(super) struct Surprise;
 
 pub(super) struct Memory {
     keys: Keys,
-    tokens: Table<TokenEntry>,
+    tokens: Table<Bearer>,
     members: Table<MemberEntry>,
     workspaces: Table<Arc<Workspace>>,
     unknown: Table<BootTime>,
@@ -93,22 +95,8 @@ struct Writing {
 }
 
 #[derive(Clone)]
-struct TokenEntry {
-    token: Arc<Token>,
-    member: Link,
-}
-
-/// To an entry of another table.
-#[derive(Clone, Copy)]
-struct Link {
-    key: Key,
-    slot: SlotNumber,
-}
-
-#[derive(Clone)]
 struct MemberEntry {
     member: Arc<Member>,
-    workspace: Link,
     /// Under which it was read: the deletion of a workspace, which removes its members, raises it.
     workspace_generation: i64,
 }
@@ -180,19 +168,14 @@ impl Memory {
     }
 
     fn find(&self, key: &Key, as_of: BootTime) -> Option<Presented> {
-        let Some(entry) = self.tokens.get(key) else {
-            let since = self.unknown.get(key)?;
-            return (as_of.since(since) < UNKNOWN_LIFE).then_some(Presented::Unknown);
-        };
-        let Link { key, slot } = entry.member;
-        let member = self.members.get_at(&key, slot)?;
-        let Link { key, slot } = member.workspace;
-        let workspace = self.workspaces.get_at(&key, slot)?;
-        (member.workspace_generation == workspace.generation).then_some(Presented::Known(Bearer {
-            token: entry.token,
-            member: member.member,
-            workspace,
-        }))
+        match self.held(key) {
+            Some((bearer, false)) => Some(Presented::Known(bearer)),
+            Some((bearer, true)) => self.renew(key, bearer).map(Presented::Known),
+            None => {
+                let since = self.unknown.get(key)?;
+                (as_of.since(since) < UNKNOWN_LIFE).then_some(Presented::Unknown)
+            }
+        }
     }
 
     /// Forgets a token, so that it is read anew.
@@ -240,30 +223,17 @@ impl Memory {
 
     fn put(&self, writing: &mut Writing, key: Key, keys: [Key; 3], bearer: &Bearer) {
         let [token_key, member_key, workspace_key] = keys;
-        let (slot, _) = self
-            .workspaces
-            .insert(workspace_key, Arc::clone(&bearer.workspace));
-        let member_entry = MemberEntry {
-            member: Arc::clone(&bearer.member),
-            workspace: Link {
-                key: workspace_key,
-                slot,
-            },
-            workspace_generation: bearer.workspace.generation,
-        };
-        let (slot, _) = self.members.insert(member_key, member_entry);
-        let entry = TokenEntry {
+        let workspace = self.keep_workspace(workspace_key, &bearer.workspace);
+        let held = Bearer {
             token: Arc::clone(&bearer.token),
-            member: Link {
-                key: member_key,
-                slot,
-            },
+            member: self.keep_member(member_key, &bearer.member, &workspace),
+            workspace,
         };
         writing.secrets[token_key.shard(ID_PARTS)].insert(token_key, key);
-        let (_, evicted) = self.tokens.insert(key, entry);
-        if let Some(evicted) = evicted {
-            let evicted = self.keys.token(&evicted.token.token_id);
-            writing.secrets[evicted.shard(ID_PARTS)].remove(&evicted);
+        if let Some(evicted) = self.tokens.insert(key, held) {
+            let token_key = self.keys.token(&evicted.token.token_id);
+            writing.secrets[token_key.shard(ID_PARTS)].remove(&token_key);
+            self.let_go(&evicted);
         }
     }
 
@@ -360,20 +330,19 @@ impl Memory {
 
     fn forget(&self, writing: &mut Writing, position: Option<Revision>, now: BootTime) {
         writing.guard.reset(position, now);
-        self.tokens.clear();
-        self.members.clear();
-        self.workspaces.clear();
-        self.unknown.clear();
+        self.remove_all();
+        self.unknown.clear(|_| ());
         writing.secrets = vec![HashMap::default(); ID_PARTS];
         self.sequence.fetch_add(1, Ordering::Release);
     }
 
     fn remove(&self, writing: &mut Writing, key: &Key) {
         if let Some(secret) = writing.secrets[key.shard(ID_PARTS)].remove(key) {
-            self.tokens.remove(&secret);
+            let removed = self.tokens.remove(&secret);
+            removed.iter().for_each(|bearer| self.let_go(bearer));
         }
-        self.members.remove(key);
-        self.workspaces.remove(key);
+        self.remove_member(key);
+        self.remove_workspace(key);
     }
 
     /// The key of what a change is about. None: it makes no sense. `Some(None)`: it is about nothing that is kept here.

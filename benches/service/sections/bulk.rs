@@ -30,7 +30,7 @@ pub(crate) fn run(bench: &mut Bench) {
     measure(bench, "SQLite", &databases, many);
     if let Some(port) = bench.postgres(SECTION) {
         let databases = [FEW, many].map(|tokens| {
-            let database = Database::postgres(bench, port, tokens);
+            let database = Database::postgres(bench, port, tokens, 0);
             database.gather(bench);
             database
         });

@@ -18,7 +18,7 @@ pub(crate) fn run(bench: &mut Bench) {
     let sqlite = Database::sqlite(bench, tokens, 0);
     measure(bench, "SQLite", &sqlite, tokens);
     if let Some(port) = bench.postgres(SECTION) {
-        let postgres = Database::postgres(bench, port, tokens);
+        let postgres = Database::postgres(bench, port, tokens, 0);
         measure(bench, "Postgres", &postgres, tokens);
     }
 }

@@ -58,7 +58,7 @@ fn run_beside(bench: &mut Bench) {
         Err(why) => bench.report.skipped(SECTION, &format!("PostgreSQL: {why}")),
         Ok((postgres, far)) => {
             let port = postgres.port;
-            let database = Database::postgres(bench, port, stored);
+            let database = Database::postgres(bench, port, stored, 0);
             let url = database
                 .url
                 .replace(&format!(":{port}/"), &format!(":{far}/"));

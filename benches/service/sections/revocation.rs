@@ -34,7 +34,7 @@ pub(crate) fn run(bench: &mut Bench) {
     };
     let rounds: u64 = bench.pick(2, 25);
     let each = u64::try_from(CONNECTIONS).expect("a small number");
-    let database = Database::postgres(bench, port, 2 * rounds * each);
+    let database = Database::postgres(bench, port, 2 * rounds * each, 0);
     let near = Process::serve(&database.url);
     let far = Process::serve(&database.url);
     let mut load = Load::connect(far.address, Some(KEY), CONNECTIONS);

@@ -1,4 +1,7 @@
 //! Whether a warm decision costs more where there are many tokens, or many revoked ones.
+//!
+//! The server has half of the processors; the load has the others, and so has PostgreSQL, as it would be elsewhere. Of very
+//! many tokens each is another one, and when it was used is one more row to write.
 
 use std::cell::RefCell;
 
@@ -7,8 +10,10 @@ use crate::{
     Bench,
     database::Database,
     load::Load,
-    measure::{CONNECTIONS, Cost, Side, alternate},
+    measure::{CONNECTIONS, Side, alternate},
+    postgres::Postgres,
     process::{CAPACITY_FLAG, KEY, Process},
+    processors::{self, Half},
     report::Goal,
     requests::{self, AUTHORIZE, AUTHORIZE_ANYHOW},
 };
@@ -25,23 +30,21 @@ const A_PART: usize = 1_000_000;
 struct Scale {
     process: Process,
     live: u64,
-    _database: Database,
 }
 
 impl Scale {
-    fn start(bench: &Bench, live: u64, revoked: u64) -> Self {
+    fn start(bench: &Bench, postgres: &Postgres, live: u64, revoked: u64) -> Self {
         eprintln!("loading {live} live tokens and {revoked} revoked ones");
-        let database = Database::sqlite(bench, live, revoked);
+        let database = Database::postgres(bench, postgres.port, live, revoked);
         let capacity = (live + revoked).to_string();
         let arguments = match live + revoked > DEFAULT_CAPACITY && knows_capacity() {
             true => vec![CAPACITY_FLAG, capacity.as_str()],
             false => vec![],
         };
-        let process = Process::serve_with(&database.url, &arguments, &[]);
+        let serve = || Process::serve_with(&database.url, &arguments, &[]);
         let scale = Self {
-            process,
+            process: processors::on(Half::Server, serve),
             live,
-            _database: database,
         };
         for (range, method) in [
             ((0, live), AUTHORIZE),
@@ -63,16 +66,23 @@ impl Scale {
 }
 
 pub(crate) fn run(bench: &mut Bench) {
+    processors::on(Half::Others, || match Postgres::start() {
+        Err(why) => bench.report.skipped(SECTION, &format!("PostgreSQL: {why}")),
+        Ok(postgres) => run_on(bench, &postgres),
+    });
+}
+
+fn run_on(bench: &mut Bench, postgres: &Postgres) {
     let many = bench.pick(20_000, MANY);
     let most = bench.pick(50_000, 10 * MANY);
-    let few = Scale::start(bench, FEW, 0);
-    let much = Scale::start(bench, many, 0);
+    let few = Scale::start(bench, postgres, FEW, 0);
+    let much = Scale::start(bench, postgres, many, 0);
     compare(bench, &much, &few, &format!("{many} tokens ÷ {FEW}"), None);
-    let revoked = Scale::start(bench, many, many);
+    let revoked = Scale::start(bench, postgres, many, many);
     let what = format!("{many} revoked tokens ÷ none, beside {many} live ones");
     compare(bench, &revoked, &much, &what, Some(Goal::AtMost(1.1)));
     drop((much, revoked));
-    let much = Scale::start(bench, most, 0);
+    let much = Scale::start(bench, postgres, most, 0);
     let what = format!("{most} tokens ÷ {FEW}");
     compare(bench, &much, &few, &what, Some(Goal::AtMost(1.1)));
 }
@@ -96,12 +106,11 @@ fn compare(bench: &mut Bench, large: &Scale, small: &Scale, what: &str, goal: Op
     ];
     let [large_cost, small_cost] = alternate(sides, bench.rounds(), bench.turn());
     let what = format!("CPU per warm call, {what}");
-    let [large_own, small_own] = [&large_cost, &small_cost].map(Cost::without_database);
-    let ratio = (large_own.ratio_to(&small_own), "");
+    let ratio = (large_cost.ratio_to(&small_cost), "");
     let note = format!(
         "{:.1} µs and {:.1} µs; {:.0} and {:.0} MiB",
-        large_own.median(),
-        small_own.median(),
+        large_cost.median(),
+        small_cost.median(),
         large.process.memory() / f64::from(1 << 20),
         small.process.memory() / f64::from(1 << 20)
     );
@@ -109,15 +118,6 @@ fn compare(bench: &mut Bench, large: &Scale, small: &Scale, what: &str, goal: Op
         Some(goal) => bench.report.goal(SECTION, &what, goal, ratio, &note),
         None => bench.report.figure(SECTION, &what, ratio, &note),
     }
-    // Beside decisions it writes when each token was last used, a row for each. Of few tokens there are few.
-    let what = format!("{what}, with what SQLite does meanwhile");
-    let ratio = (large_cost.ratio_to(&small_cost), "");
-    let note = format!(
-        "{:.1} µs and {:.1} µs",
-        large_cost.median(),
-        small_cost.median()
-    );
-    bench.report.figure(SECTION, &what, ratio, &note);
 }
 
 /// Whether the server can be told how many tokens to keep in memory.

@@ -42,7 +42,7 @@ pub(crate) fn run(bench: &mut Bench) {
     start(bench, "SQLite", &database, stored);
     storm(bench, "SQLite", &database, stored);
     if let Some(port) = bench.postgres(SECTION) {
-        let database = Database::postgres(bench, port, stored);
+        let database = Database::postgres(bench, port, stored, 0);
         start(bench, "Postgres", &database, stored);
         storm(bench, "Postgres", &database, stored);
         idle(bench, &database);

@@ -7,6 +7,7 @@ use crate::{
         error::{Error, Problem, ProblemReason},
         event::{Details, NewEvent},
         ids::{MemberKey, Revision, RoleName},
+        shared::Mark,
         token::Origin,
     },
     service::{Service, member_not_found},
@@ -115,6 +116,7 @@ impl MemberCommand {
             version: 1,
             created_at: tx.now(),
             updated_at: tx.now(),
+            is_outdated: Mark::default(),
         };
         tx.insert_member(&member).await?;
         let details = Details::MemberAdded {

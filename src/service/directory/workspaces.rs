@@ -8,6 +8,7 @@ use crate::{
         event::{Details, NewEvent},
         ids::{Revision, WorkspaceId},
         name::Name,
+        shared::Mark,
         token::Origin,
         token_policy::{TokenPolicy, TokenPolicyUpdate},
     },
@@ -136,6 +137,7 @@ impl WorkspaceCommand {
             version: 1,
             created_at: tx.now(),
             updated_at: tx.now(),
+            is_outdated: Mark::default(),
         };
         tx.insert_workspace(&workspace).await?;
         let details = Details::WorkspaceCreated {

@@ -7,6 +7,7 @@ use crate::{
     domain::{
         directory::{Member, MemberState},
         ids::{MemberId, RoleName, WorkspaceId},
+        shared::Mark,
         time::Timestamp,
     },
     store::fault::Abort,
@@ -44,6 +45,7 @@ impl TryFrom<Model> for Member {
             version: row.version,
             created_at: Timestamp(row.created_at),
             updated_at: Timestamp(row.updated_at),
+            is_outdated: Mark::default(),
         })
     }
 }

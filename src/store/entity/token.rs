@@ -12,10 +12,9 @@ use crate::{
         ids::{MemberId, MemberKey, TokenId, WorkspaceId},
         scope::Scope,
         secret::Hint,
+        shared::Mark,
         time::Timestamp,
-        token::{
-            Extras, LIMITED_RULES, LastUse, Limits, Mark, PLAIN_RULES, Revocation, Rotated, Token,
-        },
+        token::{Extras, LIMITED_RULES, LastUse, Limits, PLAIN_RULES, Revocation, Rotated, Token},
     },
     store::fault::Abort,
 };

@@ -9,6 +9,7 @@ use crate::{
     domain::{
         directory::{Workspace, WorkspaceState},
         ids::WorkspaceId,
+        shared::Mark,
         time::{Timestamp, millis},
         token_policy::TokenPolicy,
     },
@@ -74,6 +75,7 @@ impl TryFrom<Model> for Workspace {
             version: row.version,
             created_at: Timestamp(row.created_at),
             updated_at: Timestamp(row.updated_at),
+            is_outdated: Mark::default(),
         })
     }
 }

@@ -10,8 +10,9 @@ use countersign::domain::{
     ids::{CallerName, MemberId, MemberKey, RoleName, TokenId, WorkspaceId},
     scope::Scope,
     secret::Hint,
+    shared::Mark,
     time::Timestamp,
-    token::{Extras, LastUse, Limits, Mark, Origin, Revocation, Token},
+    token::{Extras, LastUse, Limits, Origin, Revocation, Token},
     token_policy::TokenPolicy,
 };
 
@@ -264,6 +265,7 @@ impl Cell {
                 version: 1,
                 created_at: Timestamp(0),
                 updated_at: Timestamp(0),
+                is_outdated: Mark::default(),
             }),
             workspace: Arc::new(Workspace {
                 workspace_id,
@@ -274,6 +276,7 @@ impl Cell {
                 version: 1,
                 created_at: Timestamp(0),
                 updated_at: Timestamp(0),
+                is_outdated: Mark::default(),
             }),
         })
     }

@@ -16,8 +16,9 @@ use crate::{
         event::Subject,
         ids::{CallerName, EventId, MemberId, MemberKey, Revision, RoleName, TokenId, WorkspaceId},
         secret::Hint,
+        shared::Mark,
         time::Timestamp,
-        token::{LastUse, Mark, Origin, Revocation, Token, TokenState},
+        token::{LastUse, Origin, Revocation, Token, TokenState},
         token_policy::TokenPolicy,
     },
     store::{FeedEvent, FeedRead, Presentation},
@@ -143,6 +144,7 @@ impl Committed {
                 version: 1,
                 created_at: EPOCH,
                 updated_at: EPOCH,
+                is_outdated: Mark::default(),
             }),
             member: Arc::new(Member {
                 workspace_id: member.workspace_id,
@@ -153,6 +155,7 @@ impl Committed {
                 version: 1,
                 created_at: EPOCH,
                 updated_at: EPOCH,
+                is_outdated: Mark::default(),
             }),
         }
     }
