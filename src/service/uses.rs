@@ -199,7 +199,14 @@ impl Service {
         if left_out > 0 {
             tracing::warn!(left_out, "more tokens were used than are remembered");
         }
-        let uses = Arc::clone(uses);
+        // To its end, and not among decisions: it goes through all that were used.
+        let background = self.0.store.background();
+        let writing = background.spawn(self.clone().write_taken());
+        writing.await.map_err(|_| Error::Unavailable)?
+    }
+
+    async fn write_taken(self) -> Result<(), Error> {
+        let uses = Arc::clone(&self.0.uses);
         let background = self.0.store.background();
         let taken = background.spawn_blocking(move || uses.take()).await;
         let taken = taken.map_err(|_| Error::Unavailable)?;
