@@ -29,6 +29,8 @@ use crate::{
     store::{FeedRead, Presentation},
 };
 
+#[cfg(test)]
+mod fixture;
 mod links;
 #[cfg(all(test, feature = "shuttle"))]
 mod races;

@@ -105,8 +105,8 @@ fn compare(bench: &mut Bench, large: &Scale, small: &Scale, what: &str, goal: Op
         },
     ];
     let [large_cost, small_cost] = alternate(sides, bench.rounds(), bench.turn());
-    let what = format!("CPU per warm call, {what}");
     let ratio = (large_cost.ratio_to(&small_cost), "");
+    let what = format!("CPU per warm call, {what}");
     let note = format!(
         "{:.1} µs and {:.1} µs; {:.0} and {:.0} MiB",
         large_cost.median(),

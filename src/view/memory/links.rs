@@ -122,12 +122,13 @@ impl Memory {
         let Bearer {
             member, workspace, ..
         } = bearer;
-        let [_, member_key, workspace_key] = self.keys_of(bearer);
+        let ids = &bearer.token.member;
         if Arc::strong_count(member) <= TABLE_AND_THIS && !member.is_outdated.is_set() {
-            self.remove_member(&member_key);
+            let key = self.keys.member(&ids.workspace_id, &ids.member_id);
+            self.remove_member(&key);
         }
         if Arc::strong_count(workspace) <= TABLE_AND_THIS && !workspace.is_outdated.is_set() {
-            self.remove_workspace(&workspace_key);
+            self.remove_workspace(&self.keys.workspace(&ids.workspace_id));
         }
     }
 }

@@ -6,20 +6,12 @@ use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 
-use super::{Admission, FeedRead, Key, Memory, Presentation, Presented, ReadAt, Revision};
+use super::{
+    Admission, FeedRead, Key, Memory, Presentation, Presented, ReadAt, Revision,
+    fixture::{self, EPOCH},
+};
 use crate::{
-    domain::{
-        decide::Bearer,
-        directory::{Member, MemberState, Workspace, WorkspaceState},
-        error::Problem,
-        event::Subject,
-        ids::{EventId, MemberId, MemberKey, RoleName, TokenId, WorkspaceId},
-        secret::Hint,
-        shared::Mark,
-        time::Timestamp,
-        token::{LastUse, Token},
-        token_policy::TokenPolicy,
-    },
+    domain::{decide::Bearer, directory::Member, event::Subject, ids::EventId},
     store::FeedEvent,
     view::age::BootTime,
 };
@@ -28,7 +20,6 @@ const WORKSPACES: usize = 4;
 /// Of each workspace, and tokens of each member.
 const MEMBERS: usize = 2;
 const TOKENS: usize = 2;
-const EPOCH: Timestamp = Timestamp(0);
 
 /// Which token it is about, or, where it is about something else, whose.
 #[derive(Debug, Clone, Copy)]
@@ -60,54 +51,13 @@ struct Scene {
     reads: Vec<Reading>,
 }
 
-fn id<T>(kind: &str, number: usize, parse: impl Fn(&str) -> Result<T, Problem>) -> T {
-    parse(&format!("{kind}-{number}")).expect("an id")
-}
-
+/// The token of this number.
 fn bearer(number: usize) -> Bearer {
-    let workspace_id = id("w", number / TOKENS / MEMBERS, WorkspaceId::parse);
-    let member_id = id("m", number / TOKENS, MemberId::parse);
-    Bearer {
-        token: Arc::new(Token {
-            token_id: id("t", number, TokenId::parse),
-            member: MemberKey {
-                workspace_id: workspace_id.clone(),
-                member_id: member_id.clone(),
-            },
-            workspace_generation: 1,
-            member_generation: 1,
-            name: "".into(),
-            hint: Hint::parse("0000").expect("a hint"),
-            created_at: EPOCH,
-            expires_at: None,
-            last_use: LastUse::issued(EPOCH),
-            extras: None,
-            revoked: None,
-            awaits_record: Mark::default(),
-        }),
-        member: Arc::new(Member {
-            workspace_id: workspace_id.clone(),
-            member_id,
-            role: RoleName::parse("member").expect("a name"),
-            state: MemberState::Active,
-            generation: 1,
-            version: 1,
-            created_at: EPOCH,
-            updated_at: EPOCH,
-            is_outdated: Mark::default(),
-        }),
-        workspace: Arc::new(Workspace {
-            workspace_id,
-            name: String::new(),
-            state: WorkspaceState::Active,
-            token_policy: TokenPolicy::default(),
-            generation: 1,
-            version: 1,
-            created_at: EPOCH,
-            updated_at: EPOCH,
-            is_outdated: Mark::default(),
-        }),
-    }
+    let member = number / TOKENS;
+    let workspace = member / MEMBERS;
+    let [workspace, member, token] = [("w", workspace), ("m", member), ("t", number)]
+        .map(|(kind, number)| format!("{kind}-{number}"));
+    fixture::bearer(&workspace, &member, &token)
 }
 
 fn key(number: usize) -> Key {

@@ -5,28 +5,26 @@ use std::{
     time::Duration,
 };
 
-use super::super::super::{
-    age::BootTime,
-    sync::{Mutex, MutexGuard},
+use super::super::{
+    super::{
+        age::BootTime,
+        sync::{Mutex, MutexGuard},
+    },
+    fixture::{self, EPOCH},
 };
 use crate::{
     domain::{
         decide::{Bearer, Presented},
         directory::{Member, MemberState, Workspace, WorkspaceState},
         event::Subject,
-        ids::{CallerName, EventId, MemberId, MemberKey, Revision, RoleName, TokenId, WorkspaceId},
-        secret::Hint,
-        shared::Mark,
-        time::Timestamp,
-        token::{LastUse, Origin, Revocation, Token, TokenState},
-        token_policy::TokenPolicy,
+        ids::{CallerName, EventId, Revision},
+        token::{Origin, Revocation, Token, TokenState},
     },
     store::{FeedEvent, FeedRead, Presentation},
 };
 
 /// How many changes are read at once, next to the cursor's own.
 const PAGE: usize = 2;
-const EPOCH: Timestamp = Timestamp(0);
 
 /// What happens.
 #[derive(Debug, Clone, Copy)]
@@ -106,26 +104,8 @@ impl Database {
 
 impl Committed {
     fn first() -> Self {
-        let member = MemberKey {
-            workspace_id: WorkspaceId::parse("acme").expect("an id"),
-            member_id: MemberId::parse("max").expect("an id"),
-        };
-        let token = |id: &str| {
-            Arc::new(Token {
-                token_id: TokenId::parse(id).expect("an id"),
-                member: member.clone(),
-                workspace_generation: 1,
-                member_generation: 1,
-                name: id.into(),
-                hint: Hint::parse("0000").expect("a hint"),
-                created_at: EPOCH,
-                expires_at: None,
-                last_use: LastUse::issued(EPOCH),
-                extras: None,
-                revoked: None,
-                awaits_record: Mark::default(),
-            })
-        };
+        let [first, second] =
+            ["first", "second"].map(|token| fixture::bearer("acme", "max", token));
         Self {
             revision: revision(0),
             at: BootTime::now(),
@@ -134,29 +114,9 @@ impl Committed {
                 member_id: None,
                 token_id: None,
             },
-            tokens: [token("first"), token("second")],
-            workspace: Arc::new(Workspace {
-                workspace_id: member.workspace_id.clone(),
-                name: String::new(),
-                state: WorkspaceState::Active,
-                token_policy: TokenPolicy::default(),
-                generation: 1,
-                version: 1,
-                created_at: EPOCH,
-                updated_at: EPOCH,
-                is_outdated: Mark::default(),
-            }),
-            member: Arc::new(Member {
-                workspace_id: member.workspace_id,
-                member_id: member.member_id,
-                role: RoleName::parse("member").expect("a name"),
-                state: MemberState::Active,
-                generation: 1,
-                version: 1,
-                created_at: EPOCH,
-                updated_at: EPOCH,
-                is_outdated: Mark::default(),
-            }),
+            tokens: [first.token, second.token],
+            workspace: first.workspace,
+            member: first.member,
         }
     }
 
