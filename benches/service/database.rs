@@ -23,13 +23,14 @@ const CHUNK: u64 = 5_000;
 const EVENTS: u64 = 10_000;
 const HINT: usize = 4;
 
-/// Where a number sequence comes from, a piece of bytes and of text, a number with leading zeros, and an event's id.
+/// Where a number sequence comes from, pieces of bytes, two of them as text, and an event's id. The text is cut from bytes, as
+/// to find a character in a long text is slow.
 struct Dialect {
     numbers: &'static str,
     series: &'static str,
     digest: &'static str,
     hint: &'static str,
-    padded: &'static str,
+    token_id: &'static str,
     event_id: &'static str,
     no: &'static str,
 }
@@ -38,8 +39,8 @@ const SQLITE: Dialect = Dialect {
     numbers: "WITH RECURSIVE n(i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2)",
     series: "n",
     digest: "substr(?3, 1 + 32 * (i - ?1), 32)",
-    hint: "substr(?4, 1 + 4 * (i - ?1), 4)",
-    padded: "printf('%022d', i)",
+    hint: "CAST(substr(?4, 1 + 4 * (i - ?1), 4) AS TEXT)",
+    token_id: "CAST(substr(?5, 1 + 26 * (i - ?1), 26) AS TEXT)",
     event_id: "randomblob(16)",
     no: "0",
 };
@@ -47,8 +48,8 @@ const POSTGRES: Dialect = Dialect {
     numbers: "WITH n AS (SELECT i FROM generate_series($1::bigint, $2::bigint) AS s(i))",
     series: "n",
     digest: "substring($3::bytea FROM (1 + 32 * (i - $1))::int FOR 32)",
-    hint: "substring($4::text FROM (1 + 4 * (i - $1))::int FOR 4)",
-    padded: "lpad(i::text, 22, '0')",
+    hint: "convert_from(substring($4::bytea FROM (1 + 4 * (i - $1))::int FOR 4), 'UTF8')",
+    token_id: "convert_from(substring($5::bytea FROM (1 + 26 * (i - $1))::int FOR 26), 'UTF8')",
     event_id: "decode(md5(i::text), 'hex')",
     no: "false",
 };
@@ -206,15 +207,15 @@ async fn write_all(db: &DatabaseConnection, live: u64, revoked: u64) -> Result<(
     let ring = PepperRing::parse(PEPPER).expect("a pepper");
     for from in (0..total).step_by(usize::try_from(CHUNK).expect("a small number")) {
         let to = total.min(from + CHUNK);
-        let mut digests = Vec::new();
-        let mut hints = String::new();
+        let (mut digests, mut hints, mut ids) = (Vec::new(), Vec::new(), Vec::new());
         for i in from..to {
             digests.extend_from_slice(&tokens::digest(&format, &ring, i).0);
             let text = tokens::text(i);
-            let hint = &text[tokens::LENGTH - HINT..];
-            hints.push_str(str::from_utf8(hint).expect("it is ASCII"));
+            hints.extend_from_slice(&text[tokens::LENGTH - HINT..]);
+            ids.extend_from_slice(tokens::token_id(i).as_bytes());
         }
-        let values = vec![number(from), number(to - 1), digests.into(), hints.into()];
+        let (from, to) = (number(from), number(to - 1));
+        let values = vec![from, to, digests.into(), hints.into(), ids.into()];
         run(sql.clone(), values).await?;
     }
     if total > EVENTS {
@@ -246,7 +247,7 @@ fn insert_tokens(dialect: &Dialect, now: i64, live: u64) -> String {
         series,
         digest,
         hint,
-        padded,
+        token_id,
         no,
         ..
     } = dialect;
@@ -254,7 +255,7 @@ fn insert_tokens(dialect: &Dialect, now: i64, live: u64) -> String {
         "{numbers} INSERT INTO token (token_id, workspace_id, member_id, workspace_generation, member_generation, \
          name, name_key, name_released, hint, digest, pepper_id, rules_version, created_at, revoked_at, \
          revoked_by_caller, revoke_reason) \
-         SELECT 'tok_' || {padded}, 'w-' || (i / {PER_WORKSPACE}), 'm-' || (i / {PER_MEMBER}), 1, 1, \
+         SELECT {token_id}, 'w-' || (i / {PER_WORKSPACE}), 'm-' || (i / {PER_MEMBER}), 1, 1, \
          'token-' || (i % {PER_MEMBER}), 'token-' || (i % {PER_MEMBER}), {no}, {hint}, {digest}, 'p1', 1, {now}, \
          CASE WHEN i >= {live} THEN {now} END, CASE WHEN i >= {live} THEN 'bench' END, \
          CASE WHEN i >= {live} THEN 'bench' END FROM {series}"

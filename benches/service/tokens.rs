@@ -61,6 +61,13 @@ pub(crate) fn text(number: u64) -> [u8; LENGTH] {
     text
 }
 
+/// The service's id of it: 26 characters, of which those after `tok_` look random, as they do elsewhere.
+pub(crate) fn token_id(number: u64) -> String {
+    let mut random = Random(number);
+    let bits = u128::from(random.next()) << 64 | u128::from(random.next());
+    format!("tok_{}", base62::encode16(bits.to_be_bytes()))
+}
+
 /// What is stored of it.
 pub(crate) fn digest(format: &TokenFormat, ring: &PepperRing, number: u64) -> Digest {
     let text = text(number);

@@ -90,27 +90,15 @@ impl Uses {
         }
     }
 
-    /// Takes all that are marked, and their marks: who uses one from now on marks it anew. Waits for whoever writes; of very
-    /// many it takes a tenth of a second.
-    fn take(self: Arc<Self>) -> Taken {
-        let turn = Arc::clone(&self.turn).blocking_lock_owned();
+    /// Takes all that are marked. Waits for whoever writes.
+    async fn take(self: Arc<Self>) -> Taken {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
         let shards = self.shards.iter();
-        let tokens = shards.flat_map(|shard| std::mem::take(&mut *lock(shard)));
-        let tokens: Vec<Arc<Token>> = tokens.collect();
-        let last_use = |token: &Arc<Token>| {
-            token.awaits_record.clear();
-            (token.token_id.clone(), token.last_use.at.get())
-        };
-        let mut last_uses: Vec<_> = tokens.iter().map(last_use).collect();
-        // By id, and of one that has been read anew in between, which may be here twice, the later use first.
-        last_uses.sort_unstable_by(|(id, at), (other_id, other_at)| {
-            id.cmp(other_id).then(other_at.cmp(at))
-        });
-        last_uses.dedup_by(|(id, _), (before, _)| id == before);
+        let waiting = shards.flat_map(|shard| std::mem::take(&mut *lock(shard)));
         Taken {
+            waiting: waiting.collect(),
+            batch: Vec::new(),
             uses: self,
-            tokens,
-            last_uses,
             _turn: turn,
         }
     }
@@ -122,24 +110,60 @@ impl Uses {
     }
 }
 
-/// Marked tokens that are being written, and are marked again unless that is done.
+/// Tokens that are being written, and remembered again unless that is done.
 struct Taken {
+    /// Each with its mark still set: who uses one has nothing else to do.
+    waiting: Vec<Arc<Token>>,
+    /// Those of the statement that is being made: who uses one marks it anew.
+    batch: Vec<Arc<Token>>,
     uses: Arc<Uses>,
-    tokens: Vec<Arc<Token>>,
-    /// When they were, in the order of their ids.
-    last_uses: Vec<(TokenId, Timestamp)>,
     _turn: OwnedMutexGuard<()>,
 }
 
 impl Taken {
-    fn written(mut self) {
-        self.tokens.clear();
+    /// Takes what the last call gave as written. Gives when the next ones were used, in the order of their ids. A statement's
+    /// worth at a time: what is read of a token, in some place of gigabytes of memory, is still near when it is let go of.
+    fn next_batch(&mut self) -> Option<Vec<(&TokenId, Timestamp)>> {
+        let rest = self.waiting.len().saturating_sub(BATCH);
+        self.batch = self.waiting.split_off(rest);
+        let tokens = self.batch.iter().map(|token| (beginning(token), token));
+        let mut tokens: Vec<_> = tokens.collect();
+        tokens.sort_unstable_by(|(beginning, token), (other_beginning, other)| {
+            let by_beginning = beginning.cmp(other_beginning);
+            by_beginning.then_with(|| token.token_id.cmp(&other.token_id))
+        });
+        let last_uses = tokens.into_iter().map(|(_, token)| {
+            token.awaits_record.clear();
+            (&token.token_id, token.last_use.at.get())
+        });
+        let mut last_uses: Vec<_> = last_uses.collect();
+        // One that has been read anew in between may be here twice.
+        last_uses.dedup_by(|(id, at), (before, latest)| {
+            let is_same = id == before;
+            if is_same {
+                *latest = *latest.max(at);
+            }
+            is_same
+        });
+        (!last_uses.is_empty()).then_some(last_uses)
     }
+}
+
+/// How the id of a token begins, in the same order: what is sorted by it needs to read few ids.
+fn beginning(token: &Token) -> u128 {
+    let id = token.token_id.as_str().as_bytes();
+    let mut beginning = [0; 16];
+    let length = id.len().min(beginning.len());
+    beginning[..length].copy_from_slice(&id[..length]);
+    u128::from_be_bytes(beginning)
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        for token in &self.tokens {
+        for token in &self.waiting {
+            token.awaits_record.clear();
+        }
+        for token in self.waiting.iter().chain(&self.batch) {
             self.uses.remember(token);
         }
     }
@@ -206,14 +230,10 @@ impl Service {
     }
 
     async fn write_taken(self) -> Result<(), Error> {
-        let uses = Arc::clone(&self.0.uses);
-        let background = self.0.store.background();
-        let taken = background.spawn_blocking(move || uses.take()).await;
-        let taken = taken.map_err(|_| Error::Unavailable)?;
-        for batch in taken.last_uses.chunks(BATCH) {
-            self.0.store.write_uses(batch).await?;
+        let mut taken = Arc::clone(&self.0.uses).take().await;
+        while let Some(last_uses) = taken.next_batch() {
+            self.0.store.write_uses(&last_uses).await?;
         }
-        taken.written();
         Ok(())
     }
 }
@@ -233,10 +253,10 @@ mod tests {
         token::LastUse,
     };
 
-    fn token(number: usize) -> Result<Arc<Token>, Problem> {
+    fn token(id: &str) -> Result<Arc<Token>, Problem> {
         let hint = Hint::parse("0000").ok_or_else(Problem::required)?;
         Ok(Arc::new(Token {
-            token_id: TokenId::parse(&format!("tok_{number:06}"))?,
+            token_id: TokenId::parse(id)?,
             member: MemberKey {
                 workspace_id: WorkspaceId::parse("acme")?,
                 member_id: MemberId::parse("max")?,
@@ -259,66 +279,112 @@ mod tests {
         uses.remember(token);
     }
 
-    #[test]
-    fn each_token_is_written_once_with_its_last_use_in_the_order_of_the_ids() -> Result<(), Problem>
-    {
-        let uses = Arc::new(Uses::default());
-        let [one, other] = [token(1)?, token(2)?];
-        // As it is when memory had to let go of it, and read it anew.
-        let again = Arc::new(Token::clone(&one));
-        for (token, at) in [(&other, 5), (&one, 7), (&again, 8), (&one, 6)] {
-            use_at(&uses, token, at);
+    fn tokens(count: usize) -> Result<Vec<Arc<Token>>, Problem> {
+        let ids = (0..count).map(|number| format!("tok_{number:06}"));
+        ids.map(|id| token(&id)).collect()
+    }
+
+    /// What is written, statement after statement.
+    async fn written(uses: &Arc<Uses>) -> Vec<Vec<(TokenId, Timestamp)>> {
+        let mut taken = Arc::clone(uses).take().await;
+        let mut batches = Vec::new();
+        while let Some(batch) = taken.next_batch() {
+            let batch = batch.into_iter().map(|(id, at)| (id.clone(), at));
+            batches.push(batch.collect());
         }
-        let taken = Arc::clone(&uses).take();
-        let (id, other_id) = (one.token_id.clone(), other.token_id.clone());
-        let expected = [(id, Timestamp(8)), (other_id, Timestamp(5))];
-        assert_eq!(taken.last_uses, expected);
-        taken.written();
-        assert_eq!(uses.take().last_uses, []);
+        batches
+    }
+
+    #[tokio::test]
+    async fn each_token_is_written_once_with_its_last_use_in_the_order_of_the_ids()
+    -> Result<(), Problem> {
+        let uses = Arc::new(Uses::default());
+        let ids = [
+            "a",
+            "a.",
+            "b",
+            "tok_012345678901",
+            "tok_0123456789011",
+            "tok_0123456789012",
+        ];
+        let tokens = ids.map(token).into_iter().collect::<Result<Vec<_>, _>>()?;
+        for token in tokens.iter().rev() {
+            use_at(&uses, token, 7);
+            // As it is when memory had to let go of it, and read it anew.
+            use_at(&uses, &Arc::new(Token::clone(token)), 8);
+            use_at(&uses, token, 6);
+        }
+        let expected = tokens
+            .iter()
+            .map(|token| (token.token_id.clone(), Timestamp(8)));
+        assert_eq!(written(&uses).await, [expected.collect::<Vec<_>>()]);
+        assert!(written(&uses).await.is_empty());
         Ok(())
     }
 
-    #[test]
-    fn what_was_not_written_or_was_used_meanwhile_is_written_the_next_time() -> Result<(), Problem>
-    {
+    #[tokio::test]
+    async fn what_a_failure_left_unwritten_is_written_the_next_time() -> Result<(), Problem> {
         let uses = Arc::new(Uses::default());
-        let [one, other] = [token(1)?, token(2)?];
-        use_at(&uses, &one, 5);
-        use_at(&uses, &other, 6);
-        let (id, other_id) = (one.token_id.clone(), other.token_id.clone());
-        let expected = [(id.clone(), Timestamp(5)), (other_id, Timestamp(6))];
+        for token in tokens(3 * BATCH)? {
+            use_at(&uses, &token, 5);
+        }
+        // At the first statement; at the second, when the first is written.
+        let mut taken = Arc::clone(&uses).take().await;
+        assert!(taken.next_batch().is_some());
+        drop(taken);
+        let mut taken = Arc::clone(&uses).take().await;
+        let first = taken.next_batch().into_iter().flatten();
+        let mut all: Vec<_> = first.map(|(id, at)| (id.clone(), at)).collect();
+        assert!(taken.next_batch().is_some());
+        drop(taken);
+        all.extend(written(&uses).await.concat());
+        assert_eq!(all.len(), 3 * BATCH);
+        all.sort_unstable_by(|(id, _), (other, _)| id.cmp(other));
+        all.dedup_by(|(id, _), (other, _)| id == other);
+        assert_eq!(all.len(), 3 * BATCH);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_is_used_meanwhile_is_written_with_the_others_or_anew() -> Result<(), Problem> {
+        let uses = Arc::new(Uses::default());
+        let tokens = tokens(3 * BATCH)?;
+        let use_all = |at| tokens.iter().for_each(|token| use_at(&uses, token, at));
+        use_all(5);
+        let mut taken = Arc::clone(&uses).take().await;
+        let first = taken.next_batch().into_iter().flatten();
+        let first: Vec<_> = first.map(|(id, at)| (id.clone(), at)).collect();
+        assert!(first.iter().all(|(_, at)| *at == Timestamp(5)));
+        use_all(6);
         for _ in 0..2 {
-            assert_eq!(Arc::clone(&uses).take().last_uses, expected, "it fails");
+            let others = taken.next_batch().into_iter().flatten();
+            let others: Vec<_> = others.map(|(_, at)| at).collect();
+            assert_eq!(others, [Timestamp(6); BATCH]);
         }
-        let taken = Arc::clone(&uses).take();
-        use_at(&uses, &one, 9);
-        taken.written();
-        assert_eq!(uses.take().last_uses, [(id, Timestamp(9))]);
+        assert_eq!(taken.next_batch(), None);
+        drop(taken);
+        let anew = first.into_iter().map(|(id, _)| (id, Timestamp(6)));
+        assert_eq!(written(&uses).await, [anew.collect::<Vec<_>>()]);
         Ok(())
     }
 
-    #[test]
-    fn no_more_are_remembered_than_fit_and_the_others_are_counted() -> Result<(), Problem> {
+    #[tokio::test]
+    async fn no_more_are_remembered_than_fit_and_the_others_are_counted() -> Result<(), Problem> {
         let uses = Arc::new(Uses::default());
-        let tokens = (0..2 * MAX_MARKED).map(token);
-        let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
+        let tokens = tokens(2 * MAX_MARKED)?;
         for token in &tokens {
             use_at(&uses, token, 1);
         }
-        let taken = Arc::clone(&uses).take();
         let left_out = uses.left_out.load(Ordering::Relaxed);
-        let marked = taken.tokens.len();
+        let marked = written(&uses).await.concat().len();
         assert!(marked <= MAX_MARKED, "{marked}");
         assert!(marked > MAX_MARKED * 9 / 10, "{marked}");
         assert_eq!(Some(tokens.len() - marked), usize::try_from(left_out).ok());
-        taken.written();
         // Who was left out is not for ever.
         for token in tokens.iter().rev().take(SHARDS) {
             use_at(&uses, token, 2);
         }
-        let taken = uses.take();
-        assert_eq!(taken.tokens.len(), SHARDS);
-        taken.written();
+        assert_eq!(written(&uses).await.concat().len(), SHARDS);
         Ok(())
     }
 }

@@ -44,14 +44,6 @@ impl Background {
     ) -> JoinHandle<T> {
         self.handle.spawn(task.instrument(Span::current()))
     }
-
-    /// The same for what takes long and waits for nothing but a lock.
-    pub fn spawn_blocking<T: Send + 'static>(
-        &self,
-        task: impl FnOnce() -> T + Send + 'static,
-    ) -> JoinHandle<T> {
-        self.handle.spawn_blocking(task)
-    }
 }
 
 impl Drop for Background {
@@ -78,8 +70,6 @@ mod tests {
         let background = Arc::new(Background::start()?);
         let before = getpriority_process(None)?;
         let its_own = background.spawn(async { getpriority_process(None) });
-        assert_eq!(its_own.await??, NICENESS);
-        let its_own = background.spawn_blocking(|| getpriority_process(None));
         assert_eq!(its_own.await??, NICENESS);
         assert_eq!(getpriority_process(None)?, before);
         let last = Arc::clone(&background);

@@ -33,7 +33,7 @@ impl Store {
     /// Writes when these tokens were last used, in one statement that is a transaction of its own. The ids must be in order,
     /// so that replicas which write the same ones wait for each other and never in a circle. No time moves back.
     #[tracing::instrument(skip_all, name = "store.write_uses")]
-    pub async fn write_uses(&self, uses: &[(TokenId, Timestamp)]) -> Result<(), Error> {
+    pub async fn write_uses(&self, uses: &[(&TokenId, Timestamp)]) -> Result<(), Error> {
         let backend = self.write.get_database_backend();
         let sql = match backend {
             DbBackend::Postgres => WRITE_POSTGRES,

@@ -18,6 +18,7 @@ use crate::{
     process::{KEY, Process},
     report::Goal,
     requests::{self, AUTHORIZE},
+    tokens,
 };
 
 const SECTION: &str = "revocation";
@@ -74,7 +75,7 @@ fn one(
             let revocations: Vec<_> = (0..CONNECTIONS)
                 .map(|i| {
                     let mut client = TokenServiceClient::new(channel.clone());
-                    let revoke = revoke(format!("tok_{:022}", number(i)), is_waited_for);
+                    let revoke = revoke(tokens::token_id(number(i)), is_waited_for);
                     tokio::spawn(async move {
                         let answer = client.revoke_token(keyed(revoke)).await;
                         answer.map(|_| Instant::now())
