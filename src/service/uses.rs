@@ -149,12 +149,15 @@ impl Taken {
     }
 }
 
-/// How the id of a token begins, in the same order: what is sorted by it needs to read few ids.
+/// How the id of a token begins, in the order of the ids: what is sorted by it reads few of them.
 fn beginning(token: &Token) -> u128 {
     let id = token.token_id.as_str().as_bytes();
-    let mut beginning = [0; 16];
-    let length = id.len().min(beginning.len());
-    beginning[..length].copy_from_slice(&id[..length]);
+    // Of a length that is known, those of several tokens are read at a time.
+    let beginning = id.first_chunk().copied().unwrap_or_else(|| {
+        let mut short = [0; 16];
+        short[..id.len()].copy_from_slice(id);
+        short
+    });
     u128::from_be_bytes(beginning)
 }
 

@@ -12,15 +12,29 @@ use crate::domain::{
     directory::{Member, Workspace},
 };
 
+/// Reads of a token what its answer takes. Among millions none of it is in the processor's cache, and what is read before any
+/// is cloned comes at the same time: to raise a count waits for all of it, and what follows for that.
+fn fetch(held: &Bearer) {
+    let Bearer { token, member, .. } = held;
+    let first = |text: &str| text.as_bytes().first().copied();
+    let texts = [
+        token.token_id.as_str(),
+        &token.name,
+        token.member.member_id.as_str(),
+    ];
+    black_box((
+        token.last_use.at.get(),
+        Arc::strong_count(token),
+        Arc::strong_count(member),
+    ));
+    black_box(texts.map(first));
+}
+
 impl Memory {
     /// The token of a secret with this key as it is held, and whether something of it is outdated.
     pub(super) fn held(&self, key: &Key) -> Option<(Bearer, bool)> {
         self.tokens.read_with(key, |held| {
-            // Among millions, none of it is in the processor's cache. What is read before any is cloned comes at the same time:
-            // to raise a count waits for all of it, and what follows for that.
-            black_box(held.token.last_use.at.get());
-            black_box(Arc::strong_count(&held.token));
-            black_box(Arc::strong_count(&held.member));
+            fetch(held);
             let Bearer {
                 member, workspace, ..
             } = held;
