@@ -128,9 +128,8 @@ impl Taken {
         self.batch = self.waiting.split_off(rest);
         let tokens = self.batch.iter().map(|token| (beginning(token), token));
         let mut tokens: Vec<_> = tokens.collect();
-        tokens.sort_unstable_by(|(beginning, token), (other_beginning, other)| {
-            let by_beginning = beginning.cmp(other_beginning);
-            by_beginning.then_with(|| token.token_id.cmp(&other.token_id))
+        tokens.sort_unstable_by(|(beginning, one), (other_beginning, other)| {
+            (beginning, &one.token_id).cmp(&(other_beginning, &other.token_id))
         });
         let last_uses = tokens.into_iter().map(|(_, token)| {
             token.awaits_record.clear();
@@ -149,7 +148,7 @@ impl Taken {
     }
 }
 
-/// How the id of a token begins, in the order of the ids: what is sorted by it reads few of them.
+/// How the id of a token begins, in the order of the ids: who sorts by it first reads few of them.
 fn beginning(token: &Token) -> u128 {
     let id = token.token_id.as_str().as_bytes();
     // Of a length that is known, those of several tokens are read at a time.
