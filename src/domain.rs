@@ -27,6 +27,7 @@ pub mod scope;
 pub mod secret;
 pub mod share;
 pub mod shared;
+pub mod short_text;
 pub mod spiffe;
 pub mod time;
 pub mod token;

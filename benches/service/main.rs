@@ -24,7 +24,11 @@ mod requests;
 mod sections;
 mod tokens;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    time::Duration,
+};
 
 use postgres::Postgres;
 use report::Report;
@@ -148,11 +152,18 @@ fn main() {
     };
     for (name, run) in options.sections {
         eprintln!("== {name}");
-        run(&mut bench);
+        // The others took an hour, perhaps, and are none the worse for it.
+        let done = catch_unwind(AssertUnwindSafe(|| run(&mut bench)));
+        if done.is_err() {
+            bench.report.failed(name);
+        }
     }
     println!("{}", bench.report);
     if let Some(file) = options.plot {
         plot::write(&bench.report, &file).expect("the plot is written");
         println!("plotted to {}", file.display());
+    }
+    if bench.report.has_failed {
+        std::process::exit(1);
     }
 }

@@ -39,6 +39,8 @@ pub(crate) struct Report {
     pub(crate) rows: Vec<Row>,
     /// Server CPU per call of each kind, in microseconds, for the plot.
     pub(crate) costs: Vec<(String, f64)>,
+    /// Whether some section was not measured to its end.
+    pub(crate) has_failed: bool,
 }
 
 impl Report {
@@ -68,6 +70,12 @@ impl Report {
     /// What could not be measured, and why.
     pub(crate) fn skipped(&mut self, section: &'static str, why: &str) {
         self.push(section, "", None, None, &format!("skipped: {why}"));
+    }
+
+    /// What could not be measured to its end, for a reason that was said.
+    pub(crate) fn failed(&mut self, section: &'static str) {
+        self.has_failed = true;
+        self.push(section, "", None, None, "**failed**, as is told above");
     }
 
     /// What one call costs the server, for the plot.

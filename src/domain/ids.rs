@@ -2,12 +2,12 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{base62, error::Problem, error::ProblemReason};
+use super::{base62, error::Problem, error::ProblemReason, short_text::ShortText};
 
 /// The longest id, in characters.
 pub const MAX_ID_LENGTH: usize = 64;
 
-fn parse_id(text: &str) -> Result<String, Problem> {
+fn parse_id(text: &str) -> Result<&str, Problem> {
     if text.is_empty() {
         return Err(Problem::required());
     }
@@ -23,7 +23,7 @@ fn parse_id(text: &str) -> Result<String, Problem> {
     if text.len() > MAX_ID_LENGTH {
         return Err(Problem::too_long(MAX_ID_LENGTH, "characters"));
     }
-    Ok(text.to_owned())
+    Ok(text)
 }
 
 /// Shared where many records have the same one.
@@ -43,6 +43,11 @@ macro_rules! id {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// Its bytes, which are ASCII.
+            pub fn as_bytes(&self) -> &[u8] {
+                self.0.as_bytes()
+            }
         }
 
         impl fmt::Display for $name {
@@ -59,11 +64,11 @@ id! {
 }
 id! {
     /// The platform's id of a member, unique within its workspace.
-    MemberId(Arc<str>)
+    MemberId(ShortText)
 }
 id! {
     /// This service's id of a token. It identifies and does not authenticate.
-    TokenId(Box<str>)
+    TokenId(ShortText)
 }
 id! {
     /// The name of a role in the policy.

@@ -126,6 +126,7 @@ impl Taken {
     fn next_batch(&mut self) -> Option<Vec<(&TokenId, Timestamp)>> {
         let rest = self.waiting.len().saturating_sub(BATCH);
         self.batch = self.waiting.split_off(rest);
+        self.batch.iter().for_each(|token| token.fetch());
         let tokens = self.batch.iter().map(|token| (beginning(token), token));
         let mut tokens: Vec<_> = tokens.collect();
         tokens.sort_unstable_by(|(beginning, one), (other_beginning, other)| {
@@ -150,7 +151,7 @@ impl Taken {
 
 /// How the id of a token begins, in the order of the ids: who sorts by it first reads few of them.
 fn beginning(token: &Token) -> u128 {
-    let id = token.token_id.as_str().as_bytes();
+    let id = token.token_id.as_bytes();
     // Of a length that is known, those of several tokens are read at a time.
     let beginning = id.first_chunk().copied().unwrap_or_else(|| {
         let mut short = [0; 16];

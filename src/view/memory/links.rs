@@ -12,22 +12,20 @@ use crate::domain::{
     directory::{Member, Workspace},
 };
 
-/// Reads of a token what its answer takes. Among millions none of it is in the processor's cache, and what is read before any
-/// is cloned comes at the same time: to raise a count waits for all of it, and what follows for that.
+/// Reads what a decision needs of a token, as [`fetch`](crate::domain::token::Token::fetch) does, its member and its workspace.
 fn fetch(held: &Bearer) {
-    let Bearer { token, member, .. } = held;
-    let first = |text: &str| text.as_bytes().first().copied();
-    let texts = [
-        token.token_id.as_str(),
-        &token.name,
-        token.member.member_id.as_str(),
-    ];
+    let Bearer {
+        token,
+        member,
+        workspace,
+    } = held;
+    token.fetch();
     black_box((
-        token.last_use.at.get(),
-        Arc::strong_count(token),
-        Arc::strong_count(member),
+        [Arc::strong_count(token), Arc::strong_count(member)],
+        (member.generation, member.state, member.is_outdated.is_set()),
+        member.role.as_bytes().first().copied(),
+        (workspace.generation, workspace.is_outdated.is_set()),
     ));
-    black_box(texts.map(first));
 }
 
 impl Memory {

@@ -1,5 +1,5 @@
 //! What records have in common is in memory once: the tokens of a member have one record of it, members have one record of
-//! their workspace, and all have the same texts of its ids. So it takes less room, and a decision finds most of what it reads
+//! their workspace, and all have the same text of its id. So it takes less room, and a decision finds most of what it reads
 //! where the ones before it have read it.
 
 use std::sync::{Arc, PoisonError};
@@ -25,7 +25,6 @@ impl Memory {
         }
         let ids = &mut Arc::make_mut(&mut bearer.token).member;
         ids.workspace_id = bearer.member.workspace_id.clone();
-        ids.member_id = bearer.member.member_id.clone();
     }
 
     fn share_texts(&self, bearer: &mut Bearer) {
