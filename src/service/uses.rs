@@ -103,10 +103,11 @@ impl Uses {
         }
     }
 
-    /// By where it is, which is as good as by chance.
+    /// By where it is, mixed so that it is as good as by chance, whatever lies between (D. E. Knuth's multiplicative hashing).
     fn shard(&self, token: &Arc<Token>) -> &Mutex<Vec<Arc<Token>>> {
-        let place = Arc::as_ptr(token).addr() / size_of::<Token>();
-        &self.shards[place % SHARDS]
+        const GOLDEN_RATIO: u64 = 0x9E37_79B9_7F4A_7C15;
+        let mixed = (Arc::as_ptr(token).addr() as u64).wrapping_mul(GOLDEN_RATIO);
+        &self.shards[(mixed >> 32) as usize % SHARDS]
     }
 }
 
