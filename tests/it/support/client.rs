@@ -274,8 +274,11 @@ pub(crate) async fn events(client: &Client) -> Vec<Event> {
 pub(crate) async fn list_events(client: &Client, mut request: ListEventsRequest) -> Vec<Event> {
     let mut events = Vec::new();
     loop {
-        let page = client.events.clone().list_events(request.clone()).await;
-        let page = page.expect("a page").into_inner();
+        let ask = || {
+            let (mut client, request) = (client.events.clone(), request.clone());
+            async move { client.list_events(request).await }
+        };
+        let page = again_for_now(ask).await.expect("a page");
         events.extend(page.events);
         if page.next_page_token.is_empty() {
             return events;
